@@ -28,16 +28,18 @@ enum mqtt_type {
     MQTT_TYPE_COUNT
 };
 
-/* MQTT 5 reason codes, section 2.4; reason.def holds X(NAME, value, "text"). MQTT_OK is 0x00, and
- * whatever is >= 0x80 is a failure. 3.1.1 return codes of CONNACK are made from these by
- * mqtt_connack_code_v311(). */
+/* MQTT 5 reason codes, section 2.4, from reason.def; the names that share 0x00 follow it. Whatever
+ * is >= 0x80 is a failure. The 3.1.1 return codes of CONNACK are made from these by
+ * connack_code_v311(). */
 enum mqtt_reason {
-#define MQTT_REASON(name, value, text) MQTT_##name = (value),
+#define MQTT_REASON(name, value, packets, text) MQTT_##name = (value),
 #include "broker/codec/reason.def"
 #undef MQTT_REASON
+    MQTT_NORMAL_DISCONNECTION = MQTT_OK,
+    MQTT_GRANTED_QOS_0 = MQTT_OK,
 };
 
-/* Texts for people: "Packet too large", "PUBLISH". Static. Any thread. */
+/* Texts for people: "Packet too large", "PUBLISH"; never NULL. Static. Any thread. */
 const char *mqtt_reason_text(enum mqtt_reason reason);
 const char *mqtt_type_text(enum mqtt_type type);
 
@@ -49,18 +51,19 @@ enum {
     MQTT_TOPIC_LEVELS_MAX = 16,
 };
 
-/* Properties by their index in property.def: MQTT_PROPERTY(NAME, identifier, KIND, packets, text).
- * MQTT_PROP_<NAME> is the index and also the bit in `present`. */
+/* Properties by their row in property.def: MQTT_PROP_<NAME> is the index and also the bit in
+ * `present`. */
 enum mqtt_property {
-#define MQTT_PROPERTY(name, id, kind, packets, text) MQTT_PROP_##name,
+#define MQTT_PROPERTY(name, member, id, kind, packets, text) MQTT_PROP_##name,
 #include "broker/codec/property.def"
 #undef MQTT_PROPERTY
     MQTT_PROP_COUNT
 };
 
-/* A property list as received. Only members whose bit is in `present` may be read; when the list is
- * empty nothing but `present` and `raw` is set, so that a PUBLISH without properties costs nothing.
- * User Properties and Subscription Identifiers repeat: walk `raw` with property_next(). */
+/* A property list as received. `present`, `user_count` and `raw` are always set, and of the other
+ * members those whose bit is in `present`; the rest is not even cleared, so that a PUBLISH without
+ * properties costs nothing. User Properties and Subscription Identifiers repeat: walk `raw` with
+ * property_next() of property.h. */
 struct mqtt_properties {
     uint32_t present;     /* 1u << enum mqtt_property */
     uint32_t user_count;  /* User Properties in `raw` */
