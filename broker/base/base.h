@@ -8,11 +8,11 @@
 #include <stdint.h>
 #include <string.h>
 
-#define CHECKED __attribute__((warn_unused_result))
+#define CHECKED  __attribute__((warn_unused_result))
 #define NORETURN __attribute__((noreturn))
 #define PRINTF_LIKE(format_index, first_arg)                                                       \
     __attribute__((format(printf, format_index, first_arg)))
-#define LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define LIKELY(condition)   __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
 #define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
@@ -53,7 +53,8 @@ static inline bool str_equal(struct str a, struct str b)
 
 static inline bool str_has_prefix(struct str whole, struct str prefix)
 {
-    return whole.len >= prefix.len && (prefix.len == 0 || memcmp(whole.at, prefix.at, prefix.len) == 0);
+    return whole.len >= prefix.len &&
+           (prefix.len == 0 || memcmp(whole.at, prefix.at, prefix.len) == 0);
 }
 
 /* Little-endian loads and stores of unaligned bytes: the byte order of everything on disk. */

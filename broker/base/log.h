@@ -22,8 +22,7 @@ struct log_field {
     int64_t number;
 };
 
-#define F_STR(key_, str_)                                                                          \
-    ((struct log_field){.key = (key_), .kind = LOG_FIELD_STR, .text = (str_)})
+#define F_STR(key_, str_)   ((struct log_field){.key = (key_), .kind = LOG_FIELD_STR, .text = (str_)})
 #define F_TEXT(key_, text_) F_STR(key_, str_from(text_))
 #define F_INT(key_, number_)                                                                       \
     ((struct log_field){.key = (key_), .kind = LOG_FIELD_INT, .number = (int64_t)(number_)})
@@ -40,8 +39,8 @@ struct log_field {
         }                                                                                          \
     } while (0)
 #define LOG_DEBUG(...) LOG_AT(LOG_LEVEL_DEBUG, __VA_ARGS__)
-#define LOG_INFO(...) LOG_AT(LOG_LEVEL_INFO, __VA_ARGS__)
-#define LOG_WARN(...) LOG_AT(LOG_LEVEL_WARN, __VA_ARGS__)
+#define LOG_INFO(...)  LOG_AT(LOG_LEVEL_INFO, __VA_ARGS__)
+#define LOG_WARN(...)  LOG_AT(LOG_LEVEL_WARN, __VA_ARGS__)
 #define LOG_ERROR(...) LOG_AT(LOG_LEVEL_ERROR, __VA_ARGS__)
 
 /* Where lines go (a file descriptor the caller keeps open) and how they look. Before the first

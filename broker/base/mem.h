@@ -12,7 +12,8 @@ void *mem_new(size_t bytes) __attribute__((malloc, returns_nonnull, alloc_size(1
 /* As mem_new(), but uninitialised and NULL when there is none. Any thread. */
 void *mem_try(size_t bytes) __attribute__((malloc, alloc_size(1)));
 
-/* Grow or shrink what mem_try() or mem_new() gave; NULL leaves the old one as it was. Any thread. */
+/* Grow or shrink what mem_try() or mem_new() gave; NULL leaves the old one as it was. Any thread.
+ */
 void *mem_try_resize(void *old, size_t bytes) __attribute__((alloc_size(2)));
 
 /* A terminated copy of `text`; never NULL. The caller frees it. Any thread. */
