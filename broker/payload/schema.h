@@ -10,8 +10,8 @@
 #include "broker/base/err.h"
 
 enum {
-    SCHEMA_COLUMNS_MAX = 64, /* columns of one type; a row's presence is one 64-bit word */
-    SCHEMA_RAW = 0,          /* the schema id of streams with `type: raw` */
+    SCHEMA_COLUMNS_MAX = 64,   /* columns of one type; a row's presence is one 64-bit word */
+    SCHEMA_RAW = 0,            /* the schema id of streams with `type: raw` */
     SCHEMA_SAMPLES_MAX = 1024, /* samples of one batch; more is refused */
 };
 
@@ -38,6 +38,12 @@ struct schema_set;
 
 /* Load the embedded descriptor set. `*out` is freed with schema_set_free(). Main thread. */
 CHECKED int schema_set_load(struct schema_set **out, struct err_detail *detail);
+/* The same from a FileDescriptorSet of the caller's (protoc --include_imports
+ * --descriptor_set_out), whose bytes are not kept. ERR_CORRUPT or ERR_UNSUPPORTED name the field.
+ */
+CHECKED int schema_set_load_bytes(struct schema_set **out, struct str bytes,
+                                  struct err_detail *detail);
+/* NULL is allowed. */
 void schema_set_free(struct schema_set *set);
 
 /* By full name, "freehub.v1.Batch", or by the persistent id of option (freehub.v1.schema_id).
