@@ -38,6 +38,11 @@ const void *ring_at(const struct ring *r, uint64_t offset);
  * its room may be used again. Owner worker. */
 void ring_release(struct ring *r, uint64_t offset);
 
+/* The owner is about to poll (true) or has woken up (false). After saying true it must look at
+ * ring_committed() once more before it really sleeps. A wake-up (store_ring_new) happens once and
+ * takes the word back. Owner worker. */
+void ring_sleep(struct ring *r, bool sleeping);
+
 /* Both threads have stopped. Main thread. */
 void ring_free(struct ring *r);
 

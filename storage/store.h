@@ -48,17 +48,17 @@ CHECKED int store_open(struct store **out, const struct store_options *options,
                        struct err_detail *detail);
 
 /* A ring whose records this store commits. `on_committed` is called on the writer thread after
- * commits that happened while the ring's owner had said that it sleeps (store_ring_sleep); it
+ * commits that happened while the ring's owner had said that it sleeps (ring_sleep); it
  * does no more than uv_async_send(). Before store_start(). Main thread. */
 CHECKED int store_ring_new(struct store *s, size_t bytes, void (*on_committed)(void *ctx),
                            void *ctx, struct ring **out);
 
-/* The owner is about to poll (true) or has woken up (false). After saying true it must look at
- * ring_committed() once more before it really sleeps. Owner worker. */
-void ring_sleep(struct ring *r, bool sleeping);
-
 /* Start the writer and the maintenance thread. Main thread. */
 CHECKED int store_start(struct store *s, struct err_detail *detail);
+
+/* 0, or ERR_NOSPACE while the disk is full (it ends by itself), or ERR_IO after a failed commit:
+ * accept nothing durable now. One atomic load. Any thread. */
+int store_admission(const struct store *s);
 
 /* Commit what the rings hold, checkpoint, stop both threads. The workers have stopped appending,
  * and have released nothing is fine. Main thread. */

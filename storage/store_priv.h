@@ -1,0 +1,33 @@
+/* storage/store_priv.h -- what the files behind store.h share. */
+#ifndef FREEHUB_STORAGE_STORE_PRIV_H
+#define FREEHUB_STORAGE_STORE_PRIV_H
+
+#include <stdatomic.h>
+
+#include "storage/ring_priv.h"
+#include "storage/segment.h"
+#include "storage/store.h"
+#include "storage/supply.h"
+#include "storage/writer.h"
+
+struct store {
+    struct store_options options; /* `folder` is our own copy */
+    char *folder;
+    int lock_fd;                      /* -1 when read-only */
+    uint8_t uuid[SEGMENT_UUID_BYTES]; /* of the store, in every segment's header */
+    uint64_t first_sequence;          /* oldest record in the log at open */
+    uint64_t next_sequence;           /* at open; afterwards ask the writer */
+
+    struct bell bell;
+    struct ring *rings[WRITER_RINGS_MAX];
+    size_t ring_count;
+    struct segment *active; /* until store_start() gives it to the writer, and again after stop */
+    struct supply *supply;
+    struct writer *writer;
+    _Atomic bool failed;
+};
+
+/* The next sequence the log will give; records below it are committed. Any thread. */
+uint64_t store_next_sequence(struct store *s);
+
+#endif
