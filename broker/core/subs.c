@@ -10,10 +10,10 @@
  *    ones on, so one place a level is enough. */
 #include "broker/core/subs.h"
 
+#include "broker/base/chance.h"
+#include "broker/base/hash.h"
 #include "broker/base/mem.h"
 #include "broker/codec/mqtt.h"
-
-#include <sys/random.h>
 
 enum { TABLE_ROOM_MIN = 16, STACK_MAX = MQTT_TOPIC_LEVELS_MAX + 2 };
 
@@ -52,59 +52,14 @@ struct subs {
     struct table edges; /* every node but the root */
     struct table each;  /* subscriptions, by list and subscriber */
     uint64_t generation;
-    uint64_t key[2];
+    struct hash_key key;
 };
 
 /* ---- hashing ---- */
 
-static inline uint64_t rotate(uint64_t value, int bits)
-{
-    return value << bits | value >> (64 - bits);
-}
-
-static inline void sip_round(uint64_t v[4])
-{
-    v[0] += v[1];
-    v[1] = rotate(v[1], 13) ^ v[0];
-    v[0] = rotate(v[0], 32);
-    v[2] += v[3];
-    v[3] = rotate(v[3], 16) ^ v[2];
-    v[0] += v[3];
-    v[3] = rotate(v[3], 21) ^ v[0];
-    v[2] += v[1];
-    v[1] = rotate(v[1], 17) ^ v[2];
-    v[2] = rotate(v[2], 32);
-}
-
-/* SipHash-1-3. */
-static uint64_t hash_level(const uint64_t key[2], struct str level)
-{
-    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du,
-                     key[0] ^ 0x6c7967656e657261u, key[1] ^ 0x7465646279746573u};
-    uint64_t last = (uint64_t)level.len << 56;
-    size_t at = 0;
-
-    for (; level.len - at >= 8; at += 8) {
-        uint64_t word = load_u64(level.at + at);
-
-        v[3] ^= word;
-        sip_round(v);
-        v[0] ^= word;
-    }
-    for (int shift = 0; at < level.len; at++, shift += 8)
-        last |= (uint64_t)(uint8_t)level.at[at] << shift;
-    v[3] ^= last;
-    sip_round(v);
-    v[0] ^= last;
-    v[2] ^= 0xff;
-    for (int i = 0; i < 3; i++)
-        sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
-
 static inline uint64_t mix(uint64_t a, uint64_t b)
 {
-    uint64_t value = rotate(a, 23) ^ b;
+    uint64_t value = (a << 23 | a >> 41) ^ b;
 
     value = (value ^ value >> 33) * 0xff51afd7ed558ccdu;
     value = (value ^ value >> 33) * 0xc4ceb9fe1a85ec53u;
@@ -215,7 +170,7 @@ static struct node *node_new(struct subs *s, struct node *parent, struct str lev
         return NULL;
     *n = (struct node){.parent = parent,
                        .level_len = (uint16_t)level.len,
-                       .hash = mix(parent->hash, hash_level(s->key, level))};
+                       .hash = mix(parent->hash, hash_keyed(s->key, level))};
     if (level.len > 0)
         memcpy(n->level, level.at, level.len);
     if (table_add(&s->edges, n->hash, n)) {
@@ -275,7 +230,7 @@ static struct sub **list_of(struct subs *s, struct str filter, bool make, struct
             *out = n;
             return &n->deep;
         }
-        child = node_child(s, n, level, hash_level(s->key, level));
+        child = node_child(s, n, level, hash_keyed(s->key, level));
         if (!child && make)
             child = node_new(s, n, level);
         if (!child) {
@@ -293,7 +248,7 @@ static struct sub **list_of(struct subs *s, struct str filter, bool make, struct
 
 static uint64_t hash_sub(const struct subs *s, struct sub *const *list, const struct session *who)
 {
-    return mix(s->key[0] ^ (uintptr_t)list, (uintptr_t)who);
+    return mix(s->key.k0 ^ (uintptr_t)list, (uintptr_t)who);
 }
 
 static struct sub *sub_find(const struct subs *s, struct sub *const *list,
@@ -406,7 +361,7 @@ static void levels_cut(struct levels *l, struct str topic)
 static uint64_t levels_hash(struct levels *l, const struct subs *s, unsigned which)
 {
     for (; l->hashed <= which; l->hashed++)
-        l->hash[l->hashed] = hash_level(s->key, l->at[l->hashed]);
+        l->hash[l->hashed] = hash_keyed(s->key, l->at[l->hashed]);
     return l->hash[which];
 }
 
@@ -488,12 +443,9 @@ int subs_new(struct subs **out)
 {
     struct subs *s = MEM_NEW(struct subs);
 
-    if (getrandom(s->key, sizeof s->key, 0) != (ssize_t)sizeof s->key) {
-        mem_free(s);
-        return ERR_IO;
-    }
+    chance_fill(&s->key, sizeof s->key);
     s->root = MEM_NEW(struct node);
-    s->root->hash = s->key[0] ^ s->key[1];
+    s->root->hash = s->key.k0 ^ s->key.k1;
     *out = s;
     return 0;
 }
