@@ -47,7 +47,7 @@ enum {
     MQTT_PACKET_MAX = 268435460, /* 5 bytes of fixed header and 268,435,455 of Remaining Length */
     MQTT_FILTERS_MAX = 32,       /* of one SUBSCRIBE or UNSUBSCRIBE; our limit */
     MQTT_USER_PROPERTIES_MAX = 64,
-    MQTT_TOPIC_MAX = 1024,       /* bytes; our limit below the standard's 65,535 */
+    MQTT_TOPIC_MAX = 1024, /* bytes; our limit below the standard's 65,535 */
     MQTT_TOPIC_LEVELS_MAX = 16,
 };
 
@@ -65,9 +65,9 @@ enum mqtt_property {
  * properties costs nothing. User Properties and Subscription Identifiers repeat: walk `raw` with
  * property_next() of property.h. */
 struct mqtt_properties {
-    uint32_t present;     /* 1u << enum mqtt_property */
-    uint32_t user_count;  /* User Properties in `raw` */
-    struct str raw;       /* the whole list without its length; valid in its packet only */
+    uint32_t present;    /* 1u << enum mqtt_property */
+    uint32_t user_count; /* User Properties in `raw` */
+    struct str raw;      /* the whole list without its length; valid in its packet only */
     uint32_t session_expiry_s;
     uint32_t message_expiry_s;
     uint32_t will_delay_s;

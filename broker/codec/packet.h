@@ -11,7 +11,7 @@ enum frame_state { FRAME_MORE, FRAME_WHOLE, FRAME_BAD };
 /* One packet's place in a buffer. */
 struct frame {
     enum mqtt_type type;
-    uint8_t flags;      /* the low nibble of the first byte */
+    uint8_t flags;       /* the low nibble of the first byte */
     uint32_t head_bytes; /* 2..5: first byte and Remaining Length */
     uint32_t body_bytes; /* Remaining Length */
 };
@@ -26,8 +26,10 @@ enum frame_state frame_next(struct str bytes, uint32_t max_packet_bytes, struct 
 
 /* Decode the body of a whole frame; `body` spans exactly body_bytes. `version` is ignored for
  * CONNECT, which brings its own. MQTT_OK, or the reason to close with and then `*out` is not to be
- * used; it borrows from `body`. Every packet type of both versions, also those only a server sends.
- * Any thread. */
+ * used; it borrows from `body`. Every packet type of both versions, also those only a server sends,
+ * and what only a server may put into one (a Subscription Identifier in a PUBLISH): who sent it is
+ * for the caller to judge. Of a refused CONNECT, connect.version is set, see connect.h. Any
+ * thread. */
 enum mqtt_reason packet_decode(enum mqtt_version version, const struct frame *frame,
                                struct str body, struct mqtt_packet *out);
 
@@ -35,7 +37,8 @@ enum mqtt_reason packet_decode(enum mqtt_version version, const struct frame *fr
 enum mqtt_reason publish_decode(enum mqtt_version version, uint8_t flags, struct str body,
                                 struct mqtt_publish *out);
 
-/* Encode a packet. Returns its length, or 0 when it does not fit in `room` bytes. Property lists
+/* Encode a packet. Returns its length, or 0 when it does not fit in `room` bytes or is none that
+ * the standard allows (packet id 0, a reason code or a property of another packet). Property lists
  * are encoded from the members named in `present` (in the order of property.def) and then the User
  * Properties and further Subscription Identifiers of `raw`, if any. 3.1.1 leaves out what it does
  * not have. Any thread. */
@@ -61,7 +64,7 @@ static inline size_t puback_encode_ok(uint8_t to[4], uint16_t packet_id)
     return 4;
 }
 
-/* The CONNACK return code of 3.1.1 for a reason, 1..5, or -1 where none fits and the connection is
+/* The CONNACK return code of 3.1.1 for a reason, 0..5, or -1 where none fits and the connection is
  * closed without a CONNACK [v3.1.1 MQTT-3.2.2-6]. Any thread. */
 int connack_code_v311(enum mqtt_reason reason);
 
