@@ -7,12 +7,12 @@
 #include "broker/base/err.h"
 #include "broker/base/mem.h"
 
-void json_init(struct json_out *j, size_t max_bytes)
+void json_out_init(struct json_out *j, size_t max_bytes)
 {
     *j = (struct json_out){.max = max_bytes};
 }
 
-void json_fini(struct json_out *j)
+void json_out_fini(struct json_out *j)
 {
     mem_free(j->at);
     *j = (struct json_out){.failed = true};
@@ -71,22 +71,22 @@ static void level_end(struct json_out *j, bool object)
     put(j, object ? "}" : "]", 1);
 }
 
-void json_object_begin(struct json_out *j)
+void json_out_object_begin(struct json_out *j)
 {
     level_begin(j, true);
 }
 
-void json_object_end(struct json_out *j)
+void json_out_object_end(struct json_out *j)
 {
     level_end(j, true);
 }
 
-void json_array_begin(struct json_out *j)
+void json_out_array_begin(struct json_out *j)
 {
     level_begin(j, false);
 }
 
-void json_array_end(struct json_out *j)
+void json_out_array_end(struct json_out *j)
 {
     level_end(j, false);
 }
@@ -147,7 +147,7 @@ static void put_quoted(struct json_out *j, struct str text)
     put(j, "\"", 1);
 }
 
-void json_key(struct json_out *j, const char *key)
+void json_out_key(struct json_out *j, const char *key)
 {
     ASSERT(j->depth > 0 && j->levels[j->depth - 1].object && !j->has_key);
     if (j->levels[j->depth - 1].filled)
@@ -157,13 +157,13 @@ void json_key(struct json_out *j, const char *key)
     j->has_key = true;
 }
 
-void json_str(struct json_out *j, struct str text)
+void json_out_str(struct json_out *j, struct str text)
 {
     value_begins(j);
     put_quoted(j, text);
 }
 
-void json_int(struct json_out *j, int64_t number)
+void json_out_int(struct json_out *j, int64_t number)
 {
     char text[24];
 
@@ -171,7 +171,7 @@ void json_int(struct json_out *j, int64_t number)
     put(j, text, (size_t)snprintf(text, sizeof text, "%lld", (long long)number));
 }
 
-void json_uint(struct json_out *j, uint64_t number)
+void json_out_uint(struct json_out *j, uint64_t number)
 {
     char text[24];
 
@@ -179,7 +179,7 @@ void json_uint(struct json_out *j, uint64_t number)
     put(j, text, (size_t)snprintf(text, sizeof text, "%llu", (unsigned long long)number));
 }
 
-void json_double(struct json_out *j, double number)
+void json_out_double(struct json_out *j, double number)
 {
     char text[32];
     int len = 0;
@@ -197,54 +197,54 @@ void json_double(struct json_out *j, double number)
     put(j, text, (size_t)len);
 }
 
-void json_bool(struct json_out *j, bool yes)
+void json_out_bool(struct json_out *j, bool yes)
 {
     value_begins(j);
     put(j, yes ? "true" : "false", yes ? 4 : 5);
 }
 
-void json_null(struct json_out *j)
+void json_out_null(struct json_out *j)
 {
     value_begins(j);
     put(j, "null", 4);
 }
 
-void json_member_str(struct json_out *j, const char *key, struct str text)
+void json_out_member_str(struct json_out *j, const char *key, struct str text)
 {
-    json_key(j, key);
-    json_str(j, text);
+    json_out_key(j, key);
+    json_out_str(j, text);
 }
 
-void json_member_text(struct json_out *j, const char *key, const char *text)
+void json_out_member_text(struct json_out *j, const char *key, const char *text)
 {
-    json_member_str(j, key, str_from(text));
+    json_out_member_str(j, key, str_from(text));
 }
 
-void json_member_int(struct json_out *j, const char *key, int64_t number)
+void json_out_member_int(struct json_out *j, const char *key, int64_t number)
 {
-    json_key(j, key);
-    json_int(j, number);
+    json_out_key(j, key);
+    json_out_int(j, number);
 }
 
-void json_member_uint(struct json_out *j, const char *key, uint64_t number)
+void json_out_member_uint(struct json_out *j, const char *key, uint64_t number)
 {
-    json_key(j, key);
-    json_uint(j, number);
+    json_out_key(j, key);
+    json_out_uint(j, number);
 }
 
-void json_member_double(struct json_out *j, const char *key, double number)
+void json_out_member_double(struct json_out *j, const char *key, double number)
 {
-    json_key(j, key);
-    json_double(j, number);
+    json_out_key(j, key);
+    json_out_double(j, number);
 }
 
-void json_member_bool(struct json_out *j, const char *key, bool yes)
+void json_out_member_bool(struct json_out *j, const char *key, bool yes)
 {
-    json_key(j, key);
-    json_bool(j, yes);
+    json_out_key(j, key);
+    json_out_bool(j, yes);
 }
 
-int json_text(const struct json_out *j, struct str *out)
+int json_out_text(const struct json_out *j, struct str *out)
 {
     if (j->failed)
         return ERR_TOO_LARGE;

@@ -9,35 +9,35 @@ static bool text_is(struct json_out *j, const char *expected)
 {
     struct str text;
 
-    return json_text(j, &text) == 0 && str_equal(text, str_from(expected));
+    return json_out_text(j, &text) == 0 && str_equal(text, str_from(expected));
 }
 
 Test(json_out, nests_and_separates)
 {
     struct json_out j;
 
-    json_init(&j, 4096);
-    json_object_begin(&j);
-    json_member_text(&j, "name", "hub");
-    json_member_uint(&j, "big", UINT64_MAX);
-    json_member_int(&j, "small", INT64_MIN);
-    json_member_bool(&j, "up", true);
-    json_key(&j, "none");
-    json_null(&j);
-    json_key(&j, "list");
-    json_array_begin(&j);
-    json_array_begin(&j);
-    json_array_end(&j);
-    json_object_begin(&j);
-    json_object_end(&j);
-    json_int(&j, 1);
-    json_int(&j, 2);
-    json_array_end(&j);
-    json_object_end(&j);
+    json_out_init(&j, 4096);
+    json_out_object_begin(&j);
+    json_out_member_text(&j, "name", "hub");
+    json_out_member_uint(&j, "big", UINT64_MAX);
+    json_out_member_int(&j, "small", INT64_MIN);
+    json_out_member_bool(&j, "up", true);
+    json_out_key(&j, "none");
+    json_out_null(&j);
+    json_out_key(&j, "list");
+    json_out_array_begin(&j);
+    json_out_array_begin(&j);
+    json_out_array_end(&j);
+    json_out_object_begin(&j);
+    json_out_object_end(&j);
+    json_out_int(&j, 1);
+    json_out_int(&j, 2);
+    json_out_array_end(&j);
+    json_out_object_end(&j);
     cr_expect(text_is(&j, "{\"name\":\"hub\",\"big\":18446744073709551615,"
                           "\"small\":-9223372036854775808,\"up\":true,\"none\":null,"
                           "\"list\":[[],{},1,2]}"));
-    json_fini(&j);
+    json_out_fini(&j);
 }
 
 /* RFC 8259 section 7; what is not UTF-8 becomes U+FFFD, one for each byte. */
@@ -61,10 +61,10 @@ Test(json_out, escapes_text)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct json_out j;
 
-        json_init(&j, 4096);
-        json_str(&j, rows[i].in);
+        json_out_init(&j, 4096);
+        json_out_str(&j, rows[i].in);
         cr_expect(text_is(&j, rows[i].out), "row %zu", i);
-        json_fini(&j);
+        json_out_fini(&j);
     }
 }
 
@@ -80,10 +80,10 @@ Test(json_out, doubles_are_short_and_exact)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct json_out j;
 
-        json_init(&j, 64);
-        json_double(&j, rows[i].number);
+        json_out_init(&j, 64);
+        json_out_double(&j, rows[i].number);
         cr_expect(text_is(&j, rows[i].text), "%s", rows[i].text);
-        json_fini(&j);
+        json_out_fini(&j);
     }
 }
 
@@ -94,9 +94,9 @@ Test(json_out, stops_at_its_bound)
         struct json_out j;
         struct str text;
 
-        json_init(&j, max);
-        json_str(&j, STR_LITERAL("abc"));
-        cr_expect_eq(json_text(&j, &text), max == 5 ? 0 : ERR_TOO_LARGE, "max %zu", max);
-        json_fini(&j);
+        json_out_init(&j, max);
+        json_out_str(&j, STR_LITERAL("abc"));
+        cr_expect_eq(json_out_text(&j, &text), max == 5 ? 0 : ERR_TOO_LARGE, "max %zu", max);
+        json_out_fini(&j);
     }
 }
