@@ -36,14 +36,14 @@ void plain_failed(bool fatal, const char *file, int line, const char *condition,
 __attribute__((noreturn)) void plain_skip(void);
 
 #define Test(suite_, name_, ...)                                                                   \
-    static void suite_##_##name_(void);                                                            \
-    __attribute__((constructor)) static void suite_##_##name_##_register(void)                     \
+    static void plain_##suite_##_##name_(void);                                                    \
+    __attribute__((constructor)) static void plain_##suite_##_##name_##_register(void)             \
     {                                                                                              \
         static struct plain_test test = {                                                          \
-            .suite = #suite_, .name = #name_, .run = suite_##_##name_, ##__VA_ARGS__};             \
+            .suite = #suite_, .name = #name_, .run = plain_##suite_##_##name_, ##__VA_ARGS__};     \
         plain_register(&test);                                                                     \
     }                                                                                              \
-    static void suite_##_##name_(void)
+    static void plain_##suite_##_##name_(void)
 
 /* The message, if any, is a literal; an empty one is put before it so that it may be absent. */
 #define PLAIN_CHECK(fatal, condition, text, ...)                                                   \
