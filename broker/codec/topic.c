@@ -194,25 +194,28 @@ bool topic_matches(struct str filter, struct str name)
     return !more_name;
 }
 
-/* Level by level. A wildcard covers what matches the same levels; "#" also covers that its parent
- * ends there, so nothing but "#" covers "#", with one exception: at the top, where no parent is
- * left, "+/#" says the same as "#". */
+/* Level by level. "#" also matches the name that ends right before it, which "+/#" does not, so
+ * nothing but "#" covers "#" - except where no name can end there: at the very top, and behind an
+ * empty first level, since a name has at least one character. */
 bool topic_filter_covers(struct str outer, struct str inner)
 {
     bool more_outer = true, more_inner = true;
     struct str wide, narrow;
+    size_t before = 0; /* length of the name that would end in front of the level at hand */
+    const char *start = inner.at;
 
     if (begins_with(inner, '$') && begins_wild(outer)) /* [MQTT-4.7.2-1] */
         return false;
-    if (str_equal(outer, STR_LITERAL("+/#")))
-        outer = STR_LITERAL("#");
     while (topic_level_next(&outer, &more_outer, &wide)) {
         if (is_wild(wide, '#'))
             return true;
-        if (!topic_level_next(&inner, &more_inner, &narrow) || is_wild(narrow, '#'))
+        if (!topic_level_next(&inner, &more_inner, &narrow))
             return false;
+        if (is_wild(narrow, '#'))
+            return before == 0 && is_wild(wide, '+') && is_wild(outer, '#');
         if (!is_wild(wide, '+') && !str_equal(wide, narrow))
             return false;
+        before += narrow.len + (narrow.at > start);
     }
     return !more_inner;
 }
