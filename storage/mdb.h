@@ -17,6 +17,9 @@ int err_from_mdb(int mdb_code);
 /* err_from_mdb() with a sentence in `detail`: "`what` `path`: reason". Any thread. */
 int mdb_fail(struct err_detail *detail, int mdb_code, const char *what, const char *path);
 
+/* The handle of every environment's unnamed table, open since mdb_env_acquire(). */
+#define MDB_UNNAMED ((MDB_dbi)1)
+
 struct mdb_mode {
     size_t map_bytes;    /* fixed for the life of the file */
     unsigned max_tables; /* named tables; 0 = the unnamed one only */

@@ -58,8 +58,7 @@ struct ring_range ring_range_cut(const struct ring_range *range, uint64_t bytes,
  * Writer thread. */
 void ring_commit(struct ring *r, uint64_t offset, uint32_t count);
 
-/* Call on_committed if the owner sleeps. After a sequentially consistent fence that follows
- * ring_commit(). Writer thread. */
+/* Call on_committed if the owner sleeps; once a sleep. After ring_commit(). Writer thread. */
 void ring_wake(struct ring *r);
 
 #endif

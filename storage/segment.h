@@ -19,6 +19,7 @@
 #include "storage/block.h"
 
 #define SEGMENT_MAP_BYTES ((size_t)1 << 30)
+#define SEGMENT_BYTES_MIN ((uint64_t)1 << 20)
 #define SEGMENT_BYTES_MAX                                                                          \
     ((uint64_t)768 << 20) /* the largest segment_max_bytes: leaves map for a group */
 
@@ -77,6 +78,10 @@ void segment_reader_seek(struct segment_reader *reader, uint64_t sequence);
  * ERR_NOTFOUND at the end; asked again later it finds what was committed since. */
 CHECKED int segment_reader_next(struct segment_reader *reader, struct block *out);
 
+/* The sequence behind the last block that is committed now: `[.., *out)` can be read. Any block it
+ * gave is gone. */
+CHECKED int segment_reader_end(struct segment_reader *reader, uint64_t *out);
+
 /* Give up the snapshot, for a caller that may be away for long. The last block is gone; the next
  * segment_reader_next() goes on behind it. */
 void segment_reader_pause(struct segment_reader *reader);
@@ -94,6 +99,9 @@ struct segment;
 /* Make `log/next.mdb` with its header. An old one is removed. Supply thread. */
 CHECKED int segment_create(struct segment **out, const char *folder,
                            const uint8_t uuid[SEGMENT_UUID_BYTES], struct err_detail *detail);
+
+/* Remove a `log/next.mdb` that nobody will use. It is closed. Main thread. */
+void segment_discard_next(const char *folder);
 
 /* Open the newest segment to go on with it. Main thread. */
 CHECKED int segment_open(struct segment **out, const char *folder, uint64_t first,
@@ -122,8 +130,8 @@ uint64_t segment_need(size_t bytes);
 uint64_t segment_used_bytes(const struct segment *seg);
 uint64_t segment_ready_bytes(const struct segment *seg);
 
-/* Write and sync `bytes` more zeros, off the commit path. ERR_NOSPACE: nothing has changed.
- * Supply thread. */
+/* Write and sync `bytes` more zeros, off the commit path. ERR_NOSPACE: only a part of it, or
+ * nothing, is there now. Supply thread. */
 CHECKED int segment_extend(struct segment *seg, uint64_t bytes, struct err_detail *detail);
 
 /* No more appends: cut the file to its used length. Supply thread, or main after the writer. */

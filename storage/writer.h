@@ -53,12 +53,14 @@ struct writer_rotation {
     uint64_t ring_offsets[WRITER_RINGS_MAX];
 };
 
+struct bell; /* ring_priv.h */
+
 struct writer_options {
-    const char *folder;
     struct segment *active; /* owned by the writer from now on; NULL in an empty log */
     struct supply *supply;
     uint64_t next_sequence;
-    struct ring **rings; /* fixed while it runs; outlive the writer */
+    struct bell *bell;   /* that the rings are attached to; outlives the writer, as the rings do */
+    struct ring **rings; /* fixed while it runs */
     size_t ring_count;
     uint32_t commit_interval_ms, commit_bytes, commit_burst;
     uint64_t segment_max_bytes, segment_max_records;
@@ -87,8 +89,9 @@ CHECKED int writer_start(struct writer **out, const struct writer_options *optio
 
 /* Commit what is published, then end the thread. 0, ERR_NOSPACE when there was no room for it, or
  * the code of the failure. `*active` is the segment it wrote last, now the caller's; may be NULL.
- * Frees the writer. Main thread. */
-CHECKED int writer_stop(struct writer *w, struct segment **active, struct err_detail *detail);
+ * `*last` is its final status. Frees the writer. Main thread. */
+CHECKED int writer_stop(struct writer *w, struct segment **active, struct writer_status *last,
+                        struct err_detail *detail);
 
 /* Any thread. */
 void writer_status(struct writer *w, struct writer_status *out);
