@@ -85,11 +85,13 @@ static inline void list_move_all(struct list *to, struct list *from)
 /* The item that holds `link`. */
 #define LIST_ITEM(link, type, member) CONTAINER_OF((link), type, member)
 
-/* Front to back. The body may remove, and free, the item it is at, and no other. */
+/* Front to back. The body may remove, and free, the item it is at, and no other.
+ * NOLINTBEGIN(bugprone-macro-parentheses): a declaration takes no parentheses. */
 #define LIST_FOR(type, item, head, member)                                                         \
     for (type *item = LIST_ITEM((head)->next, type, member),                                       \
               *item##_next = LIST_ITEM((item)->member.next, type, member);                         \
          &(item)->member != (head);                                                                \
          (item) = item##_next, item##_next = LIST_ITEM((item)->member.next, type, member))
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif

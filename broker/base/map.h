@@ -54,9 +54,11 @@ static inline struct str map_key(const struct map_entry *entry)
 struct map_entry *map_first(const struct map *m);
 struct map_entry *map_after(const struct map *m, const struct map_entry *entry);
 
-/* The body may remove the entry it is at, and must not insert or remove others. */
+/* The body may remove the entry it is at, and must not insert or remove others.
+ * NOLINTBEGIN(bugprone-macro-parentheses): a declaration takes no parentheses. */
 #define MAP_FOR(entry, map)                                                                        \
     for (struct map_entry *entry = map_first(map), *entry##_next = map_after((map), entry); entry; \
          (entry) = entry##_next, entry##_next = map_after((map), entry))
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif

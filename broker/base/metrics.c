@@ -92,7 +92,7 @@ static size_t bucket_of(uint64_t value)
         return (size_t)value;
 
     unsigned highest_bit = 63U - (unsigned)__builtin_clzll(value);
-    return (highest_bit - 3) * HISTOGRAM_STEPS + (size_t)(value >> (highest_bit - 4)) -
+    return (size_t)(highest_bit - 3) * HISTOGRAM_STEPS + (size_t)(value >> (highest_bit - 4)) -
            HISTOGRAM_STEPS;
 }
 
@@ -103,7 +103,7 @@ static uint64_t bucket_last(size_t bucket)
         return bucket;
 
     unsigned shift = (unsigned)(bucket / HISTOGRAM_STEPS) - 1;
-    return ((HISTOGRAM_STEPS + bucket % HISTOGRAM_STEPS + 1) << shift) - 1;
+    return ((uint64_t)(HISTOGRAM_STEPS + bucket % HISTOGRAM_STEPS + 1) << shift) - 1;
 }
 
 void histogram_add(struct histogram *h, uint64_t value)
