@@ -50,54 +50,74 @@ struct transport_peer {
     uint8_t fingerprint[32]; /* SHA-256 of the certificate */
 };
 
-/* Embedded in the owner's struct; fields belong to broker/net. */
+/* Embedded in the owner's struct; fields belong to broker/net. 48 bytes beside libuv's. */
 struct transport {
     uv_tcp_t tcp;
     const struct transport_events *events;
     struct net_loop *loop;
-    struct tls *tls;       /* NULL: plain */
-    struct send_pending *pending; /* what the socket has not taken yet; NULL mostly */
+    struct tls *tls;          /* NULL: plain */
+    struct lingering *linger; /* while it closes with time to spare; else NULL */
+    const char *why;          /* of the failure, in words; NULL: none */
     uint8_t state;
-    bool reading;
-    uint8_t writes; /* uv_write requests under way */
+    bool reading;   /* the owner wants bytes */
+    uint8_t writes; /* kept pieces that libuv still sends, at most TRANSPORT_WRITES_MAX */
 };
 
-/* What all transports of one loop share: read buffers, TLS scratch. `*out` is freed after the last
- * transport's on_closed. */
+enum { TRANSPORT_WRITES_MAX = 255 };
+
+/* What all transports of one loop share: read buffers, TLS scratch, the handshakes under way. The
+ * caller owns `*out` and frees it after the last transport's on_closed. Makes the process ignore
+ * SIGPIPE. ERR_NOMEM. */
 CHECKED int net_loop_new(struct net_loop **out, uv_loop_t *loop);
 void net_loop_free(struct net_loop *l);
 
-/* The loop's shared receive room, NET_ROOM_BYTES long, for on_room. */
+/* The loop's shared receive room, NET_ROOM_BYTES long, for on_room. Nothing in it outlives
+ * on_bytes. */
 enum { NET_ROOM_BYTES = 128 * 1024 };
 uint8_t *net_loop_room(struct net_loop *l);
 
-/* Accept the connection that waits on `listener`; `server` is NULL for plain TCP. Calls on_ready
- * when it can be read from. On failure nothing is left open and on_closed is not called... except
- * that the handle needs a loop turn to close: on_closed is then the sign that `t` may be freed. */
+/* Accept the connection that waits on `listener` into `t` (uninitialised); `server` is NULL for
+ * plain TCP, else `t` holds it. on_ready follows when the peer can talk: for plain TCP before this
+ * returns. On failure the socket is closed, and on_closed still follows from a later loop turn as
+ * the sign that `t` may be freed; no other callback does. ERR_NETWORK, ERR_NOMEM. */
 CHECKED int transport_accept(struct transport *t, struct net_loop *l, uv_tcp_t *listener,
                              struct tls_server *server, const struct transport_events *events);
 
-/* Adopt a connected socket (tests, hand-over). As transport_accept(). */
+/* Adopt a connected socket (tests, hand-over). As transport_accept(); on failure the socket stays
+ * the caller's. */
 CHECKED int transport_adopt(struct transport *t, struct net_loop *l, uv_os_sock_t socket,
                             struct tls_server *server, const struct transport_events *events);
 
-/* Send, or keep a copy of, all of `bytes`: one write at most. ERR_NOMEM, ERR_NETWORK: the owner
- * closes. */
+/* Send, or keep a copy of, all of `bytes`: one system call, and for TLS one each 64 KiB. ERR_CLOSED
+ * (also before on_ready), ERR_NOMEM, ERR_NETWORK, ERR_TLS, ERR_FULL (TRANSPORT_WRITES_MAX pieces
+ * are kept already): the owner closes. Calls nothing back. */
 CHECKED int transport_send(struct transport *t, struct str bytes);
 
 /* Bytes kept because the socket is full; the owner bounds them by not sending while > 0. */
 size_t transport_pending(const struct transport *t);
 
-/* Stop and go on reading: back-pressure. */
+/* Stop and go on reading: back-pressure. No callback from inside; after a pause inside on_bytes no
+ * further byte is delivered. */
 void transport_pause(struct transport *t);
 void transport_resume(struct transport *t);
 
-/* Who connected: the certificate's subject (not present on plain TCP), "127.0.0.1:54321". */
+/* Who connected: the certificate's subject (not present on plain TCP). Lives as long as `t`. */
 const struct transport_peer *transport_peer(const struct transport *t);
+
+/* Write the peer's address, "127.0.0.1:54321" or "[::1]:54321", terminated and cut to `room`; empty
+ * when the socket is gone. Returns its length. TRANSPORT_ADDRESS_MAX is always enough. */
+enum { TRANSPORT_ADDRESS_MAX = 64 };
 size_t transport_address(const struct transport *t, char *out, size_t room);
 
-/* End it: try to send what is kept (and close_notify) for at most `linger_ms`, then close; 0 closes
- * now. on_closed follows from a later loop turn, never from inside this call. Idempotent. */
+/* Why it ended, in words ("certificate has expired", "connection reset by peer"); "" when nothing
+ * failed. A constant text. */
+const char *transport_why(const struct transport *t);
+
+/* End it. With `linger_ms` > 0 what is kept (and TLS's close_notify) is sent first, then the peer
+ * is given the rest of that time to end its side, its bytes being discarded: an early close with
+ * unread bytes would reset the connection and destroy what was just sent, such as the reason of a
+ * refusal. 0 closes now. on_closed follows from a later loop turn, never from inside this call; no
+ * other callback does. Idempotent; a second call with 0 cuts the first one's linger short. */
 void transport_close(struct transport *t, uint32_t linger_ms);
 
 #endif
