@@ -178,7 +178,7 @@ Test(listener, says_what_would_mend_a_failed_bind)
 }
 
 /* Without a free descriptor the listener waits; who connects meanwhile is served afterwards. */
-Test(listener, pauses_when_the_process_is_out_of_descriptors, .timeout = 60)
+Test(listener, pauses_when_the_process_is_out_of_descriptors)
 {
     struct listener *l = open_on("mqtt://127.0.0.1:0");
     struct rlimit before, none;

@@ -61,7 +61,7 @@ Test(transport, plain_is_ready_at_once)
     close_pair();
 }
 
-Test(transport, echoes_segments_of_any_size, .timeout = 60)
+Test(transport, echoes_segments_of_any_size)
 {
     static uint8_t bytes[400 * 1000];
     size_t sent = 0, total = sizeof bytes;
@@ -88,7 +88,7 @@ Test(transport, echoes_segments_of_any_size, .timeout = 60)
 }
 
 /* Both sides send more than the sockets hold before either reads. */
-Test(transport, keeps_what_the_socket_does_not_take, .timeout = 60)
+Test(transport, keeps_what_the_socket_does_not_take)
 {
     static uint8_t bytes[4 * 1000 * 1000];
     size_t total = sizeof bytes;
@@ -119,7 +119,7 @@ Test(transport, keeps_what_the_socket_does_not_take, .timeout = 60)
     close_pair();
 }
 
-Test(transport, echoes_under_back_pressure, .timeout = 60)
+Test(transport, echoes_under_back_pressure)
 {
     static uint8_t bytes[2 * 1000 * 1000];
     size_t total = sizeof bytes;
@@ -187,7 +187,7 @@ Test(transport, a_reset_is_a_network_failure)
 }
 
 /* A peer that has shut its half still gets what it asked for. */
-Test(transport, a_half_closed_peer_gets_what_is_kept, .timeout = 60)
+Test(transport, a_half_closed_peer_gets_what_is_kept)
 {
     static uint8_t bytes[1000 * 1000];
     size_t total = sizeof bytes;
@@ -210,7 +210,7 @@ Test(transport, a_half_closed_peer_gets_what_is_kept, .timeout = 60)
 }
 
 /* Bytes that come in while we close would reset the connection under what was just sent. */
-Test(transport, a_lingering_close_delivers_although_the_peer_still_sends, .timeout = 60)
+Test(transport, a_lingering_close_delivers_although_the_peer_still_sends)
 {
     static uint8_t bytes[300 * 1000];
     size_t total = sizeof bytes;
@@ -233,7 +233,7 @@ Test(transport, a_lingering_close_delivers_although_the_peer_still_sends, .timeo
     close_pair();
 }
 
-Test(transport, a_linger_ends_in_time, .timeout = 60)
+Test(transport, a_linger_ends_in_time)
 {
     static const uint8_t bytes[1 << 20];
 
@@ -246,7 +246,7 @@ Test(transport, a_linger_ends_in_time, .timeout = 60)
     close_pair();
 }
 
-Test(transport, a_linger_can_be_cut_short, .timeout = 20)
+Test(transport, a_linger_can_be_cut_short)
 {
     open_pair(0);
     transport_close(&ends[0].t, 3600 * 1000);
@@ -268,7 +268,7 @@ static void close_both(struct end *e)
 }
 
 /* The owner may close, itself and the other, wherever it is called. */
-Test(transport, may_be_closed_inside_each_callback, .timeout = 60)
+Test(transport, may_be_closed_inside_each_callback)
 {
     static const enum event events[] = {EVENT_READY, EVENT_BYTES, EVENT_DRAINED, EVENT_END};
     static void (*const acts[])(struct end *) = {close_self, close_both};
