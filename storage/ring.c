@@ -1,7 +1,8 @@
 /* Cursors and who writes them. Each side's own words are on cache lines of their own, so that
  * neither takes a line from the other unless there is news.
  *
- *   appended, released, counted   the worker alone, plain
+ *   appended, counted             the worker alone, plain
+ *   released                      the worker; read by who waits for it to have caught up
  *   published                     worker -> writer: low 32 bits of offset and count in one word
  *   committed                     writer -> worker: the whole offset
  *   sleeping                      both: the worker says it sleeps, who wakes it takes the word back
@@ -35,7 +36,7 @@ struct ring {
 
     /* the worker's own */
     _Alignas(CACHE_LINE_BYTES) uint64_t appended;
-    uint64_t released;
+    _Atomic uint64_t released;
     uint64_t reserved; /* bytes of an open ring_reserve() */
     uint64_t shown;    /* what is published, whole */
     uint32_t count;    /* of records appended, modulo 2^32 */
@@ -106,9 +107,14 @@ size_t ring_bytes(const struct ring *r)
     return r->bytes;
 }
 
+uint64_t ring_released(const struct ring *r)
+{
+    return atomic_load_explicit(&r->released, memory_order_acquire);
+}
+
 void *ring_reserve(struct ring *r, size_t len)
 {
-    if (len > r->bytes - (r->appended - r->released))
+    if (len > r->bytes - (r->appended - ring_released(r)))
         return NULL;
     r->reserved = len;
     return r->memory + (r->appended & (r->bytes - 1));
@@ -155,8 +161,8 @@ const void *ring_at(const struct ring *r, uint64_t offset)
 
 void ring_release(struct ring *r, uint64_t offset)
 {
-    ASSERT(offset >= r->released && offset <= ring_committed(r));
-    r->released = offset;
+    ASSERT(offset >= ring_released(r) && offset <= ring_committed(r));
+    atomic_store_explicit(&r->released, offset, memory_order_release);
 }
 
 void ring_sleep(struct ring *r, bool sleeping)

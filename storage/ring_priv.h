@@ -58,6 +58,9 @@ struct ring_range ring_range_cut(const struct ring_range *range, uint64_t bytes,
  * Writer thread. */
 void ring_commit(struct ring *r, uint64_t offset, uint32_t count);
 
+/* What the owner has released. Any thread. */
+uint64_t ring_released(const struct ring *r);
+
 /* Call on_committed if the owner sleeps; once a sleep. After ring_commit(). Writer thread. */
 void ring_wake(struct ring *r);
 

@@ -13,6 +13,7 @@
 
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
+#include "storage/recover.h"
 #include "storage/store_priv.h"
 
 /* Numbers that no segment can have used up: more than the smallest records that fit into one. */
@@ -209,6 +210,8 @@ int store_open(struct store **out, const struct store_options *options, struct e
     }
     if (!rc)
         rc = open_log(s, detail);
+    if (!rc)
+        rc = recover_open(s, detail);
     if (rc) {
         store_close(s);
         return rc;
@@ -248,6 +251,13 @@ static void on_writer_failed(void *ctx, const struct err_detail *detail)
     s->options.on_failed(s->options.on_failed_ctx, detail);
 }
 
+static void on_rotated(void *ctx, const struct writer_rotation *rotation)
+{
+    struct store *s = ctx;
+
+    maintenance_on_rotated(s->maintenance, rotation);
+}
+
 static int start_writer(struct store *s, struct err_detail *detail)
 {
     const struct store_options *options = &s->options;
@@ -264,6 +274,7 @@ static int start_writer(struct store *s, struct err_detail *detail)
         .segment_max_bytes = options->segment_max_bytes,
         .segment_max_records = options->segment_max_records,
         .segment_max_age_s = options->segment_max_age_s,
+        .on_rotated = on_rotated,
         .on_failed = on_writer_failed,
         .ctx = s,
     };
@@ -284,13 +295,17 @@ int store_start(struct store *s, struct err_detail *detail)
 
     ASSERT(!s->options.read_only && !s->writer);
     segment_discard_next(s->folder);
-    rc = supply_start(&s->supply, &supply, detail);
+    rc = maintenance_start(s, detail);
     if (rc)
         return rc;
-    rc = start_writer(s, detail);
+    rc = supply_start(&s->supply, &supply, detail);
+    if (!rc)
+        rc = start_writer(s, detail);
     if (rc) {
-        supply_stop(s->supply);
+        if (s->supply)
+            supply_stop(s->supply);
         s->supply = NULL;
+        maintenance_abandon(s);
         return rc;
     }
     s->active = NULL;
@@ -310,6 +325,10 @@ int store_stop(struct store *s, struct err_detail *detail)
     s->next_sequence = status.next_sequence;
     supply_stop(s->supply);
     s->supply = NULL;
+    if (rc) /* the failure is what the caller must hear of */
+        maintenance_abandon(s);
+    else
+        rc = maintenance_stop(s, detail);
     return rc;
 }
 
@@ -321,6 +340,7 @@ void store_close(struct store *s)
         return;
     if (store_stop(s, &detail) != 0)
         LOG_ERROR("store_not_stopped", F_TEXT("why", detail.text));
+    recover_close(s);
     segment_close(s->active);
     for (size_t i = 0; i < s->ring_count; i++)
         ring_free(s->rings[i]);
@@ -353,9 +373,9 @@ void store_status(struct store *s, struct store_status *out)
 {
     struct segment_list list;
 
-    *out = (struct store_status){.first_sequence = s->first_sequence,
-                                 .next_sequence = s->next_sequence,
-                                 .failed = atomic_load(&s->failed)};
+    *out =
+        (struct store_status){.next_sequence = s->next_sequence, .failed = atomic_load(&s->failed)};
+    maintenance_status(s, out);
     if (s->writer) {
         struct writer_status writer;
 
@@ -372,8 +392,6 @@ void store_status(struct store *s, struct store_status *out)
         return;
     for (size_t i = 0; i < list.count; i++)
         out->log_bytes += list.entries[i].file_bytes;
-    if (list.count > 0)
-        out->first_sequence = list.entries[0].first;
     out->segments = (uint32_t)list.count;
     segment_list_free(&list);
 }

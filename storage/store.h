@@ -16,12 +16,12 @@
 struct store;
 
 struct store_options {
-    const char *folder; /* made, mode 0700, when missing and !read_only */
+    const char *folder;               /* made, mode 0700, when missing and !read_only */
     const struct schema_set *schemas; /* outlives the store */
     bool read_only;                   /* no lock, no threads: the CLI beside a running daemon */
-    uint32_t commit_interval_ms; /* at most one commit in this time; 0 = as fast as the disk */
-    uint32_t commit_bytes;       /* commit at once when this much is pending */
-    uint32_t commit_burst;       /* commits saved up for rare senders, one earned per interval */
+    uint32_t commit_interval_ms;      /* at most one commit in this time; 0 = as fast as the disk */
+    uint32_t commit_bytes;            /* commit at once when this much is pending */
+    uint32_t commit_burst; /* commits saved up for rare senders, one earned per interval */
     uint64_t segment_max_bytes;
     uint64_t segment_max_records;
     uint32_t segment_max_age_s;
@@ -95,7 +95,7 @@ struct store_latest {
     int64_t values[SCHEMA_COLUMNS_MAX];
     int64_t times_ms[SCHEMA_COLUMNS_MAX]; /* effective event time of each value */
     int64_t recv_ms;                      /* last arrival */
-    uint64_t samples;                     /* received since the bike is known, duplicates included */
+    uint64_t samples; /* received since the bike is known, duplicates included */
 };
 /* ERR_NOTFOUND before the first sample. Any thread. */
 CHECKED int store_latest(struct store *s, uint32_t bike, struct store_latest *out);
@@ -108,9 +108,9 @@ struct store_row {
     uint32_t bike;
     struct str bike_id;
     uint32_t boot, trip;
-    uint32_t flags;   /* STORE_TIME_SUSPECT */
-    int64_t time_ms;  /* effective: event time, or receive time when suspect */
-    int64_t bike_ms;  /* as the bike stated it */
+    uint32_t flags;  /* STORE_TIME_SUSPECT */
+    int64_t time_ms; /* effective: event time, or receive time when suspect */
+    int64_t bike_ms; /* as the bike stated it */
     int64_t recv_ms;
     const struct payload_row *values; /* sample number, presence, values */
 };

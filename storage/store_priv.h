@@ -4,6 +4,10 @@
 
 #include <stdatomic.h>
 
+#include "storage/bikes.h"
+#include "storage/core.h"
+#include "storage/head.h"
+#include "storage/maintenance.h"
 #include "storage/ring_priv.h"
 #include "storage/segment.h"
 #include "storage/store.h"
@@ -25,6 +29,19 @@ struct store {
     struct supply *supply;
     struct writer *writer;
     _Atomic bool failed;
+
+    /* What is known from the log: made by recover_open(), freed by recover_close(). */
+    struct bikes *bikes;
+    struct head *head;
+    struct core *core;
+    uint32_t bikes_saved;  /* bikes 1..bikes_saved are in core.mdb */
+    struct core_meta meta; /* of the last commit; the maintenance thread's while it runs */
+    struct maintenance *maintenance; /* between store_start() and store_stop() */
+    struct {
+        _Atomic uint64_t bad_blocks, quarantined, quarantine_dropped, segments_dropped;
+        _Atomic uint64_t log_first; /* retention has taken what is before it */
+        _Atomic bool size_cap_reached;
+    } facts; /* for store_status() */
 };
 
 /* The next sequence the log will give; records below it are committed. Any thread. */
