@@ -209,6 +209,12 @@ void json_out_null(struct json_out *j)
     put(j, "null", 4);
 }
 
+void json_out_number(struct json_out *j, struct str digits)
+{
+    value_begins(j);
+    put(j, digits.at, digits.len);
+}
+
 void json_out_member_str(struct json_out *j, const char *key, struct str text)
 {
     json_out_key(j, key);

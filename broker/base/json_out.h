@@ -39,6 +39,8 @@ void json_out_uint(struct json_out *j, uint64_t number);
 void json_out_double(struct json_out *j, double number);
 void json_out_bool(struct json_out *j, bool yes);
 void json_out_null(struct json_out *j);
+/* `digits` is a number as JSON writes it; the caller has made sure. */
+void json_out_number(struct json_out *j, struct str digits);
 
 /* A key and its value. */
 void json_out_member_str(struct json_out *j, const char *key, struct str text);

@@ -1,8 +1,9 @@
 #include "broker/server/config_priv.h"
 
 #include <argp.h>
+#include <errno.h>
 
-#include "broker/base/nearest.h"
+#include "broker/base/option.h"
 
 enum { OPTION_CHECK = 0x100, OPTION_SHOW, OPTION_KEYS, OPTION_ANONYMOUS };
 
@@ -35,7 +36,7 @@ static error_t on_option(int key, char *value, struct argp_state *state)
     case 'l':
         if (args->listen_count == CONFIG_LISTENERS_MAX) {
             err_set(args->detail, ERR_INVALID, "--listen: more than %d", CONFIG_LISTENERS_MAX);
-            return E2BIG;
+            return EINVAL;
         }
         args->listen[args->listen_count++] = value;
         return 0;
@@ -60,7 +61,10 @@ static error_t on_option(int key, char *value, struct argp_state *state)
     case ARGP_KEY_ARG:
         err_set(args->detail, ERR_INVALID,
                 "\"%s\": freehubd takes options only; see freehubd --help", value);
-        return E2BIG;
+        return EINVAL;
+    case ARGP_KEY_ERROR: /* getopt has just passed the option it did not take */
+        args->refused = state->next > 0 ? state->argv[state->next - 1] : "";
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -78,54 +82,26 @@ static const char doc[] =
 
 static const struct argp parser = {options, on_option, NULL, doc, NULL, NULL, NULL};
 
-/* What getopt did not take: an unknown option, or one without its value. */
-static int refuse_option(const char *word, struct err_detail *detail)
-{
-    struct str name = str_from(word);
-    struct nearest near;
-    size_t equals = strcspn(word, "=");
-    const struct argp_option *known = NULL;
-
-    name.len = equals;
-    if (!str_has_prefix(name, STR_LITERAL("--")))
-        return err_set(detail, ERR_INVALID, "unknown or incomplete option \"%s\"", word);
-    name = (struct str){name.at + 2, name.len - 2};
-    nearest_init(&near, name);
-    for (const struct argp_option *o = options; o->name; o++) {
-        nearest_offer(&near, o->name);
-        if (str_equal(name, str_from(o->name)))
-            known = o;
-    }
-    if (known && known->arg)
-        return err_set(detail, ERR_INVALID, "--%s needs a value: --%s %s", known->name, known->name,
-                       known->arg);
-    if (known)
-        return err_set(detail, ERR_INVALID, "--%s takes no value", known->name);
-    if (near.name)
-        return err_set(detail, ERR_INVALID, "unknown option \"%s\": did you mean --%s?", word,
-                       near.name);
-    return err_set(detail, ERR_INVALID, "unknown option \"%s\"; see freehubd --help", word);
-}
-
 int config_args_parse(struct config_args *args, int argc, char **argv, struct err_detail *detail)
 {
     struct err_detail mine = {""};
     char *copy[CONFIG_ARGS_MAX + 1];
-    int next = 0, rc;
+    int rc;
 
     if (argc > CONFIG_ARGS_MAX)
         return err_set(detail, ERR_INVALID, "more than %d arguments", CONFIG_ARGS_MAX);
     memcpy(copy, argv, (size_t)argc * sizeof *copy); /* getopt changes the order */
     copy[argc] = NULL;
     *args = (struct config_args){.detail = &mine};
-    rc = (int)argp_parse(&parser, argc, copy, ARGP_NO_EXIT | ARGP_NO_ERRS | ARGP_NO_HELP, &next,
+    rc = (int)argp_parse(&parser, argc, copy, ARGP_NO_EXIT | ARGP_NO_ERRS | ARGP_NO_HELP, NULL,
                          args);
     args->detail = NULL;
     if (rc == 0)
         return 0;
     if (mine.text[0])
         return err_set(detail, ERR_INVALID, "%s", mine.text);
-    return refuse_option(next > 0 && next <= argc ? copy[next - 1] : "", detail);
+    return option_refuse(args->refused ? args->refused : "",
+                         (const struct argp_option *const[]){options}, 1, "freehubd", detail);
 }
 
 void config_help(FILE *out)

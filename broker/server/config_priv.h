@@ -86,7 +86,8 @@ struct config_args {
     size_t listen_count;
     bool allow_anonymous;
     enum config_action action;
-    struct err_detail *detail;
+    struct err_detail *detail; /* while parsing only, as is `refused` */
+    const char *refused;
 };
 CHECKED int config_args_parse(struct config_args *args, int argc, char **argv,
                               struct err_detail *detail);
