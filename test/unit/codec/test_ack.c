@@ -173,6 +173,13 @@ Test(ping, mqtt_3_12_4_1)
           {0xD0, "00", MQTT_MALFORMED});
 }
 
+/* The flags of PUBREL are 0010. */
+Test(pubrel, mqtt_3_6_1_1)
+{
+    JUDGE(MQTT_V5, {0x62, "0001", MQTT_OK}, {0x60, "0001", MQTT_MALFORMED},
+          {0x63, "0001", MQTT_MALFORMED}, {0x66, "0001", MQTT_MALFORMED});
+}
+
 Test(disconnect, mqtt_3_14_1_1)
 {
     JUDGE(MQTT_V5, {0xE0, "", MQTT_OK}, {0xE1, "", MQTT_MALFORMED}, {0xE8, "", MQTT_MALFORMED},

@@ -1,3 +1,4 @@
+#include "broker/codec/property.h"
 #include "test/unit/codec/judge.h"
 
 /* Protocol name and level of the two versions. */
@@ -25,6 +26,35 @@ Test(connect, fields)
     cr_expect(str_equal(c->will.payload, STR_LITERAL("gone")));
     cr_expect(str_equal(c->user_name, STR_LITERAL("user")));
     cr_expect_eq(c->password.len, 5, "a password is binary");
+}
+
+/* The fields of the payload in their order. */
+Test(connect, mqtt_3_1_3_1)
+{
+    struct wire w = wire_of(V5 "C6 0000 00 <'c'> 00 <'w'> <'p'> <'u'> <'q'>");
+    struct mqtt_packet packet;
+    const struct mqtt_connect *c = &packet.connect;
+
+    cr_assert_eq(wire_decode(MQTT_V5, 0x10, &w, &packet), MQTT_OK);
+    cr_expect_eq(c->client_id.at[0], 'c');
+    cr_expect_eq(c->will.topic.at[0], 'w');
+    cr_expect_eq(c->will.payload.at[0], 'p');
+    cr_expect_eq(c->user_name.at[0], 'u');
+    cr_expect_eq(c->password.at[0], 'q');
+}
+
+/* The order of the will's User Properties. */
+Test(connect, mqtt_3_1_3_10)
+{
+    struct wire w = wire_of(V5 "06 0000 00 <'c'> [26 <'b'> <'1'> 18 00000001 26 <'a'> <'2'>] "
+                               "<'w'> <'p'>");
+    struct wire forwarded = wire_of("26 <'b'> <'1'> 18 00000001 26 <'a'> <'2'>");
+    struct mqtt_packet packet;
+    uint8_t to[64];
+
+    cr_assert_eq(wire_decode(MQTT_V5, 0x10, &w, &packet), MQTT_OK);
+    cr_assert_eq(properties_forward(packet.connect.will.properties.raw, to), forwarded.len);
+    cr_expect_eq(memcmp(to, forwarded.bytes, forwarded.len), 0);
 }
 
 Test(v311_connect, fields)

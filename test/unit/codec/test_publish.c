@@ -224,6 +224,65 @@ Test(publish, encode_raw)
     cr_expect_eq(expiry_at, 0);
 }
 
+/* Properties that go on unaltered: what comes in goes out byte for byte, in its order. */
+static void goes_on(const char *list)
+{
+    struct wire raw = wire_of(list), body = wire_of("<'t'>");
+    struct mqtt_packet packet;
+    struct mqtt_publish again;
+    uint32_t packet_id_at, expiry_at;
+    uint8_t to[128];
+    size_t len;
+
+    body.bytes[body.len++] = (uint8_t)raw.len;
+    wire_add(&body, list);
+    cr_assert_eq(wire_decode(MQTT_V5, 0x30, &body, &packet), MQTT_OK, "%s", list);
+    len = publish_encode_raw(MQTT_V5, &packet.publish, to, sizeof to, &packet_id_at, &expiry_at);
+    cr_assert_eq(len, body.len + 2);
+    cr_assert_eq(publish_decode(MQTT_V5, 0, str_of_bytes(to + 2, len - 2), &again), MQTT_OK);
+    cr_expect(str_equal(again.properties.raw, wire_str(&raw)), "%s", list);
+}
+
+Test(publish, mqtt_3_3_2_4)
+{
+    goes_on("01 01");
+    goes_on("01 00");
+}
+
+Test(publish, mqtt_3_3_2_15)
+{
+    goes_on("08 <'reply/' C3A9>");
+}
+
+Test(publish, mqtt_3_3_2_16)
+{
+    goes_on("09 <00FF00>");
+    goes_on("09 <>");
+}
+
+Test(publish, mqtt_3_3_2_17)
+{
+    goes_on("26 <'b'> <'1'> 26 <'a'> <'2'> 26 <'b'> <'1'>");
+}
+
+Test(publish, mqtt_3_3_2_20)
+{
+    goes_on("03 <'text/plain'> 26 <'a'> <'2'> 01 01");
+}
+
+/* A QoS 0 PUBLISH with DUP is not made. */
+Test(publish, mqtt_4_3_1_1)
+{
+    struct mqtt_publish p = {.topic = STR_LITERAL("t"), .dup = true};
+    uint32_t packet_id_at, expiry_at;
+    uint8_t to[16];
+
+    cr_expect_eq(publish_encode_raw(MQTT_V5, &p, to, sizeof to, &packet_id_at, &expiry_at), 0);
+    p.dup = false;
+    cr_expect_eq(publish_encode_raw(MQTT_V5, &p, to, sizeof to, &packet_id_at, &expiry_at), 6);
+    cr_expect_eq(to[0], 0x30);
+}
+
 /* The exact size at each step of the Remaining Length. */
 Test(publish, encoded_bytes)
 {

@@ -30,6 +30,57 @@ Test(subscribe, mqtt_2_2_1_3)
           {0xA2, "0000 <'a'>", MQTT_PROTOCOL_ERROR}, {0xA2, "0001 <'a'>", MQTT_OK});
 }
 
+/* The identifier of the request comes back. */
+Test(suback, mqtt_2_2_1_6)
+{
+    struct mqtt_packet packet = {.type = MQTT_SUBACK,
+                                 .suback = {.packet_id = 0x1234, .code_count = 1}};
+    uint8_t to[16];
+
+    cr_assert_eq(packet_encode(MQTT_V5, &packet, to, sizeof to), 6);
+    cr_expect_eq(memcmp(to + 2, "\x12\x34", 2), 0);
+    packet.type = MQTT_UNSUBACK;
+    cr_assert_eq(packet_encode(MQTT_V311, &packet, to, sizeof to), 4);
+    cr_expect_eq(memcmp(to, "\xB0\x02\x12\x34", 4), 0);
+    packet.suback.packet_id = 0;
+    cr_expect_eq(packet_encode(MQTT_V5, &packet, to, sizeof to), 0);
+}
+
+/* The flags of SUBSCRIBE and UNSUBSCRIBE are 0010. */
+Test(subscribe, mqtt_3_8_1_1)
+{
+    JUDGE(MQTT_V5, {0x82, "0001 00 <'a'> 00", MQTT_OK}, {0x80, "0001 00 <'a'> 00", MQTT_MALFORMED},
+          {0x83, "0001 00 <'a'> 00", MQTT_MALFORMED});
+}
+
+Test(unsubscribe, mqtt_3_10_1_1)
+{
+    JUDGE(MQTT_V5, {0xA2, "0001 00 <'a'>", MQTT_OK}, {0xA0, "0001 00 <'a'>", MQTT_MALFORMED},
+          {0xA6, "0001 00 <'a'>", MQTT_MALFORMED});
+}
+
+/* The codes in the order of the filters, both ways. */
+static void keep_order(enum mqtt_type type, const char *body)
+{
+    struct wire w = wire_of(body);
+    struct mqtt_packet packet;
+    uint8_t to[32];
+
+    cr_assert_eq(wire_decode(MQTT_V5, (uint8_t)(type << 4), &w, &packet), MQTT_OK);
+    cr_assert_eq(packet_encode(MQTT_V5, &packet, to, sizeof to), w.len + 2);
+    cr_expect_eq(memcmp(to + 2, w.bytes, w.len), 0);
+}
+
+Test(suback, mqtt_3_9_3_1)
+{
+    keep_order(MQTT_SUBACK, "0001 00 02 87 00 01");
+}
+
+Test(unsuback, mqtt_3_11_3_1)
+{
+    keep_order(MQTT_UNSUBACK, "0001 00 11 00 87 11");
+}
+
 /* Filters are valid strings. */
 Test(subscribe, mqtt_3_8_3_1)
 {
