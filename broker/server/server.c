@@ -208,7 +208,8 @@ static void on_hangup(uv_signal_t *signal, int number)
     struct err_detail detail;
 
     (void)number;
-    (void)server_reload(m->server, &detail); /* it has logged what it did */
+    if (server_reload(m->server, &detail))
+        return; /* it has logged why, and the hub goes on as before */
 }
 
 static void on_sample(uv_timer_t *timer)
