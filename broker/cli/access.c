@@ -8,6 +8,7 @@
 
 #include "broker/auth/pki.h"
 #include "broker/base/mem.h"
+#include "broker/base/quantity.h"
 #include "broker/cli/client.h"
 
 int access_store_open(struct cli *cli, struct access_store *out, struct err_detail *detail)
@@ -72,6 +73,7 @@ static bool address_read(const char *url, struct access_address *out)
     static const char scheme[] = "mqtts://";
     const char *colon = url ? strrchr(url, ':') : NULL;
     struct str host;
+    uint64_t port;
 
     if (!url || strncmp(url, scheme, sizeof scheme - 1) != 0 || colon < url + sizeof scheme - 1)
         return false;
@@ -79,8 +81,10 @@ static bool address_read(const char *url, struct access_address *out)
     if (str_equal(host, STR_LITERAL("0.0.0.0")) || str_equal(host, STR_LITERAL("[::]")))
         host = STR_LITERAL("localhost");
     snprintf(out->host, sizeof out->host, "%.*s", (int)host.len, host.at);
-    out->port = (unsigned)strtoul(colon + 1, NULL, 10);
-    return out->port > 0;
+    if (count_parse(str_from(colon + 1), &port) || port == 0 || port > 65535)
+        return false;
+    out->port = (unsigned)port;
+    return true;
 }
 
 void access_address_find(struct cli *cli, struct access_address *out)

@@ -1,40 +1,25 @@
 /* The daemon itself answers about its configuration: the program that is asked is the one that will
  * run. */
-#include <errno.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "broker/base/mem.h"
+#include "broker/cli/child.h"
 #include "broker/cli/verbs.h"
 
-extern char **environ;
-
-/* Run the freehubd beside this program and pass its exit code on. `argv` ends with NULL. */
+/* Run the freehubd beside this program, which prints to our standard output. `argv` ends with NULL;
+ * argv[0] is filled in. */
 static int daemon_ask(struct cli *cli, char **argv)
 {
     char *program = cli_sibling("freehubd");
-    int status, code;
-    pid_t child;
+    struct err_detail detail;
+    struct child child;
+    int rc;
 
     fflush(cli->out);
-    child = fork();
-    if (child == 0) {
-        dup2(fileno(cli->out), STDOUT_FILENO);
-        argv[0] = program;
-        execvp(program, argv);
-        _exit(127);
-    }
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-        continue;
-    if (child < 0 || !WIFEXITED(status))
-        code = cli_fail(cli, CLI_FAILED, "%s did not run to its end", program);
-    else if (WEXITSTATUS(status) == 127)
-        code = cli_fail(cli, CLI_FAILED, "%s cannot be started", program);
-    else
-        code = WEXITSTATUS(status) == 0 ? CLI_OK : CLI_FAILED;
+    argv[0] = program;
+    rc = child_start(&child, argv, NULL, &detail);
     mem_free(program);
-    return code;
+    if (rc)
+        return cli_fail_err(cli, rc, &detail);
+    return child_wait(&child) == 0 ? CLI_OK : CLI_FAILED;
 }
 
 static int about_file(struct cli *cli, int argc, char **argv, const char *action)
