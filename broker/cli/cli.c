@@ -81,9 +81,10 @@ struct parsing {
     const char *refused; /* what getopt did not take */
 };
 
-static void help_print(struct cli *cli, const struct argp_state *state)
+static void help_print(struct cli *cli, struct argp_state *state)
 {
     cli->helped = true;
+    state->flags &= ~(unsigned)ARGP_NO_ERRS; /* which silences the help, too */
     argp_state_help(state, cli->out,
                     ARGP_HELP_STD_HELP & ~(unsigned)(ARGP_HELP_EXIT_OK | ARGP_HELP_BUG_ADDR));
 }
