@@ -36,10 +36,9 @@ struct load_options {
     uint32_t idle;      /* > 0: connections that only wait */
     uint32_t hold_s;    /* how long they wait before they are counted */
     bool tls;
-    const char *pki;      /* folder with ca-bundle.crt and services/ or bikes/ */
+    const char *pki;      /* folder with ca-bundle.crt, services/ and bikes/ */
     const char *identity; /* "bikes/ID" or "services/NAME" below it; NULL: no certificate */
     bool verify;
-    bool json;
 };
 
 /* What a run found. Times in ns. */
