@@ -24,13 +24,12 @@ static inline uint64_t suspects(uint64_t word)
            equals(word, '#');
 }
 
-/* The last 1..7 bytes of a text, with spaces behind them. */
-static inline uint64_t load_tail(const char *at, size_t len)
+/* The last `len` bytes, 1..7, of a text of eight or more, with spaces behind them. */
+static inline uint64_t load_tail(struct str text, size_t len)
 {
-    uint64_t word = UTF8_ONES * SPACE;
+    uint64_t word = load_u64(text.at + text.len - sizeof word);
 
-    memcpy(&word, at, len);
-    return word;
+    return word >> 8 * (sizeof word - len) | (UTF8_ONES * SPACE) << 8 * len;
 }
 
 /* The sum of eight counters of a byte each. */
@@ -72,6 +71,7 @@ static enum mqtt_reason check_limits(struct str text, enum mqtt_reason beyond)
     return MQTT_OK;
 }
 
+/* Names that are short, long or not all plain ASCII. */
 static enum mqtt_reason check_odd_name(struct str name)
 {
     if (name.len == 0 || !utf8_valid(name))
@@ -91,7 +91,7 @@ enum mqtt_reason topic_name_check(struct str name)
     uint64_t slashes = 0; /* eight counters; MQTT_TOPIC_MAX / 8 fits in each */
     uint64_t odd = 0;
 
-    if (UNLIKELY(left == 0 || left > MQTT_TOPIC_MAX))
+    if (UNLIKELY(left < 8 || left > MQTT_TOPIC_MAX))
         return check_odd_name(name);
     for (; left >= 8; at += 8, left -= 8) {
         uint64_t word = load_u64(at);
@@ -100,7 +100,7 @@ enum mqtt_reason topic_name_check(struct str name)
         slashes += equals(word, '/') >> 7;
     }
     if (left > 0) {
-        uint64_t word = load_tail(at, left);
+        uint64_t word = load_tail(name, left);
 
         odd |= suspects(word);
         slashes += equals(word, '/') >> 7;

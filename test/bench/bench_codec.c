@@ -1,11 +1,11 @@
 /* How long framing, decoding and checking the topic of one PUBLISH takes, and answering it:
  * `bench_codec [ROUNDS]` prints one JSON object a line. The messages are a bike's one-sample
  * batches, one behind the other in a buffer as a socket gives them. */
-#include "broker/base/chrono.h"
 #include "broker/codec/packet.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { MESSAGES = 256, PAYLOAD_BYTES = 48, BUFFER_BYTES = 65536, ROUNDS = 20000 };
 
@@ -29,6 +29,15 @@ static size_t fill(enum mqtt_version version, struct str properties)
         len += packet_encode(version, &packet, buffer + len, sizeof buffer - len);
     }
     return len;
+}
+
+/* Time of this process alone, so that its neighbours do not count. */
+static double cpu_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
 /* Everything in the buffer once; the sum keeps the compiler from leaving something out. */
@@ -58,14 +67,14 @@ static void measure(const char *what, enum mqtt_version version, struct str prop
 {
     size_t len = fill(version, properties);
     uint64_t sum = decode_all(version, len);
-    uint64_t begin_ns = chrono_mono_ns(), took_ns;
+    double begin_ns = cpu_ns(), took_ns;
 
     for (unsigned round = 0; round < rounds; round++)
         sum += decode_all(version, len);
-    took_ns = chrono_mono_ns() - begin_ns;
+    took_ns = cpu_ns() - begin_ns;
     printf("{\"figure\":\"publish_decode\",\"version\":\"%s\",\"value\":%.1f,\"unit\":\"ns\","
-           "\"sum\":%llu}\n",
-           what, (double)took_ns / ((double)rounds * MESSAGES), (unsigned long long)sum);
+           "\"clock\":\"cpu\",\"sum\":%llu}\n",
+           what, took_ns / ((double)rounds * MESSAGES), (unsigned long long)sum);
 }
 
 int main(int argc, char **argv)
