@@ -18,12 +18,9 @@ void acl_ref(struct acl *acl);
 void acl_unref(struct acl *acl);
 
 /* Whether `who` may publish to the valid Topic Name; whether it may subscribe to the valid Topic
- * Filter (every name the filter matches must be granted, none denied). Any thread. */
+ * Filter (one granted filter covers it, and no denied one overlaps it). Any thread. */
 bool acl_may_publish(const struct acl *acl, const struct identity *who, struct str topic);
 bool acl_may_subscribe(const struct acl *acl, const struct identity *who, struct str filter);
-/* Whether a message on this topic may be delivered to `who`, for overlapping denials. Any thread. */
-bool acl_may_receive(const struct acl *acl, const struct identity *who, struct str topic);
-
 /* Append a `user` with these filters to the file (made, mode 0600, when missing), replacing one of
  * the same name: written beside, synced, renamed. Filters end with NULL. Main thread. */
 CHECKED int acl_file_grant(const char *file, struct str user, const char *const *read_filters,

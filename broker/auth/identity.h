@@ -25,7 +25,7 @@ bool identity_name_valid(struct str name);
 
 /* From the certificate's CN and OU ("bike" or "service"). ERR_DENIED with the reason (which CN,
  * which byte) in `detail`. Any thread. */
-CHECKED int identity_from_certificate(struct str common_name, struct str unit,
-                                      struct identity *out, struct err_detail *detail);
+CHECKED int identity_from_certificate(struct str common_name, struct str unit, struct identity *out,
+                                      struct err_detail *detail);
 
 #endif
