@@ -31,21 +31,22 @@ int output_format_parse(const char *text, enum output_format *out)
 
 /* ---- CSV ---- */
 
-static void csv_cell(FILE *to, const char *text)
+/* Quoted where needed; what a spreadsheet would take for a formula begins with an apostrophe. */
+static void csv_cell(FILE *to, const char *text, enum output_kind kind)
 {
-    if (!text)
-        return;
-    if (!strpbrk(text, ",\"\r\n")) {
-        fputs(text, to);
-        return;
-    }
-    putc('"', to);
+    bool quoted = strpbrk(text, ",\"\r\n") != NULL;
+
+    if (quoted)
+        putc('"', to);
+    if (kind == OUTPUT_TEXT && text[0] && strchr("=+-@\t\r", text[0]))
+        putc('\'', to);
     for (; *text; text++) {
         if (*text == '"')
             putc('"', to);
         putc(*text, to);
     }
-    putc('"', to);
+    if (quoted)
+        putc('"', to);
 }
 
 static void csv_row(struct output *o, const char *const *cells)
@@ -53,7 +54,8 @@ static void csv_row(struct output *o, const char *const *cells)
     for (size_t i = 0; i < o->column_count; i++) {
         if (i > 0)
             putc(',', o->to);
-        csv_cell(o->to, cells[i]);
+        if (cells[i])
+            csv_cell(o->to, cells[i], o->columns[i].kind);
     }
     fputs("\r\n", o->to);
 }

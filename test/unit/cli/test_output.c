@@ -43,6 +43,22 @@ Test(output, csv)
                  "Kölner Rad,5,\r\n");
 }
 
+/* A cell that a spreadsheet would run is made text; a negative number is none. */
+Test(output, csv_guards_formulas)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *to = open_memstream(&text, &len);
+    struct output *o;
+
+    cr_assert_eq(output_begin(&o, to, OUTPUT_CSV, columns, ARRAY_LEN(columns)), 0);
+    cr_assert_eq(output_row(o, (const char *const[]){"=1+2", "-5", "@a,b"}), 0);
+    cr_assert_eq(output_end(o), 0);
+    fclose(to);
+    cr_expect_str_eq(text, "bike_id,samples,note\r\n'=1+2,-5,\"'@a,b\"\r\n");
+    free(text);
+}
+
 /* An array also when it is empty; numbers bare; no value is null. */
 Test(output, json)
 {
