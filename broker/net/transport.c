@@ -27,11 +27,6 @@ struct lingering {
     bool peer_ended;
 };
 
-struct net_loop {
-    uv_loop_t *loop;
-    uint8_t room[NET_ROOM_BYTES];
-};
-
 static const struct transport_peer nobody;
 
 int net_loop_new(struct net_loop **out, uv_loop_t *loop)
@@ -41,6 +36,7 @@ int net_loop_new(struct net_loop **out, uv_loop_t *loop)
     if (!l)
         return ERR_NOMEM;
     l->loop = loop;
+    l->tls = NULL;
     signal(SIGPIPE,
            SIG_IGN); /* libuv writes with write(2): a peer that left must be an error code */
     *out = l;
@@ -49,6 +45,7 @@ int net_loop_new(struct net_loop **out, uv_loop_t *loop)
 
 void net_loop_free(struct net_loop *l)
 {
+    tls_loop_free(l->tls);
     mem_free(l);
 }
 
@@ -66,17 +63,20 @@ static void on_tcp_closed(uv_handle_t *handle)
 {
     struct transport *t = CONTAINER_OF(handle, struct transport, tcp);
 
+    tls_free(t->tls);
+    t->tls = NULL;
     t->events->on_closed(t);
 }
 
-static void close_now(struct transport *t)
+void transport_close_now(struct transport *t)
 {
     if (t->linger) {
         uv_close((uv_handle_t *)&t->linger->timer, on_linger_closed);
         t->linger = NULL;
     }
     t->state = TRANSPORT_CLOSED;
-    uv_close((uv_handle_t *)&t->tcp, on_tcp_closed);
+    if (!uv_is_closing((uv_handle_t *)&t->tcp)) /* connect.c may be between two tries */
+        uv_close((uv_handle_t *)&t->tcp, on_tcp_closed);
 }
 
 void transport_end(struct transport *t, int err, const char *why)
@@ -96,7 +96,7 @@ static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 
     (void)suggested;
     if (t->state != TRANSPORT_LINGERING)
-        room = t->events->on_room(t);
+        room = t->tls ? tls_room(t->tls) : t->events->on_room(t);
     *out = uv_buf_init((char *)room.at, (unsigned)room.len);
 }
 
@@ -111,15 +111,22 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
         if (got == UV_EOF && t->writes > 0)
             t->linger->peer_ended = true; /* it may still read what is kept */
         else if (got < 0)
-            close_now(t);
+            transport_close_now(t);
         return;
     }
-    if (got == UV_EOF)
-        transport_end(t, 0, NULL);
-    else if (got < 0)
-        transport_end(t, ERR_NETWORK, uv_strerror((int)got));
-    else
+    if (got < 0) {
+        int err = got == UV_EOF ? 0 : ERR_NETWORK;
+        const char *why = err ? uv_strerror((int)got) : NULL;
+
+        if (t->tls)
+            tls_on_end(t->tls, err, why);
+        else
+            transport_end(t, err, why);
+    } else if (t->tls) {
+        tls_on_bytes(t->tls, (size_t)got);
+    } else {
         t->events->on_bytes(t, (size_t)got);
+    }
 }
 
 int transport_read_start(struct transport *t)
@@ -154,37 +161,42 @@ int transport_begin(struct transport *t)
     int rc = transport_read_start(t);
 
     if (rc) {
-        close_now(t);
+        transport_close_now(t);
         return rc;
     }
     uv_tcp_nodelay(&t->tcp, 1); /* we send once a turn; waiting for more never helps */
-    t->state = TRANSPORT_OPEN;
-    t->events->on_ready(t);
+    if (t->tls) {
+        t->state = TRANSPORT_SHAKING;
+    } else {
+        t->state = TRANSPORT_OPEN;
+        t->events->on_ready(t);
+    }
     return 0;
+}
+
+/* What accepting and adopting have in common; `rc` is libuv's result of getting the socket. */
+static int begin_serving(struct transport *t, int rc, struct tls_server *server)
+{
+    rc = rc ? ERR_NETWORK : server ? tls_serve(t, server) : 0;
+    if (rc) {
+        transport_close_now(t);
+        return rc;
+    }
+    return transport_begin(t);
 }
 
 int transport_accept(struct transport *t, struct net_loop *l, uv_tcp_t *listener,
                      struct tls_server *server, const struct transport_events *events)
 {
-    (void)server;
     transport_init(t, l, events);
-    if (uv_accept((uv_stream_t *)listener, transport_stream(t))) {
-        close_now(t);
-        return ERR_NETWORK;
-    }
-    return transport_begin(t);
+    return begin_serving(t, uv_accept((uv_stream_t *)listener, transport_stream(t)), server);
 }
 
 int transport_adopt(struct transport *t, struct net_loop *l, uv_os_sock_t socket,
                     struct tls_server *server, const struct transport_events *events)
 {
-    (void)server;
     transport_init(t, l, events);
-    if (uv_tcp_open(&t->tcp, socket)) {
-        close_now(t);
-        return ERR_NETWORK;
-    }
-    return transport_begin(t);
+    return begin_serving(t, uv_tcp_open(&t->tcp, socket), server);
 }
 
 /* Shut our half and wait for the peer's, so that what we sent arrives. */
@@ -193,7 +205,7 @@ static void linger_after_last_byte(struct transport *t)
     uv_os_fd_t fd;
 
     if (t->linger->peer_ended || uv_fileno((uv_handle_t *)&t->tcp, &fd) || shutdown(fd, SHUT_WR))
-        close_now(t); /* nobody to wait for */
+        transport_close_now(t); /* nobody to wait for */
 }
 
 static void on_written(uv_write_t *request, int status)
@@ -206,7 +218,7 @@ static void on_written(uv_write_t *request, int status)
         return;
     if (status < 0) {
         if (t->state == TRANSPORT_LINGERING)
-            close_now(t);
+            transport_close_now(t);
         else
             transport_end(t, ERR_NETWORK, uv_strerror(status));
     } else if (t->writes == 0) {
@@ -263,7 +275,7 @@ int transport_send(struct transport *t, struct str bytes)
         return ERR_CLOSED;
     if (bytes.len == 0)
         return 0;
-    return transport_send_raw(t, bytes);
+    return t->tls ? tls_send(t->tls, bytes) : transport_send_raw(t, bytes);
 }
 
 size_t transport_pending(const struct transport *t)
@@ -286,14 +298,17 @@ void transport_resume(struct transport *t)
     if (t->reading || t->state >= TRANSPORT_ENDED)
         return;
     t->reading = true;
+    if (t->tls) {
+        tls_resume(t->tls);
+        return;
+    }
     rc = transport_read_start(t);
     ASSERT(rc == 0); /* it fails only on a handle that is closing or was never connected */
 }
 
 const struct transport_peer *transport_peer(const struct transport *t)
 {
-    (void)t;
-    return &nobody;
+    return t->tls ? tls_peer(t->tls) : &nobody;
 }
 
 size_t transport_address(const struct transport *t, char *out, size_t room)
@@ -336,7 +351,7 @@ const char *transport_why(const struct transport *t)
 
 static void on_linger_over(uv_timer_t *timer)
 {
-    close_now(CONTAINER_OF(timer, struct lingering, timer)->transport);
+    transport_close_now(CONTAINER_OF(timer, struct lingering, timer)->transport);
 }
 
 void transport_close(struct transport *t, uint32_t linger_ms)
@@ -345,8 +360,10 @@ void transport_close(struct transport *t, uint32_t linger_ms)
 
     if (t->state == TRANSPORT_CLOSED || (t->state == TRANSPORT_LINGERING && linger_ms > 0))
         return;
+    if (t->tls)
+        tls_goodbye(t->tls);
     if (linger_ms == 0 || !connected) {
-        close_now(t);
+        transport_close_now(t);
         return;
     }
     t->state = TRANSPORT_LINGERING;
@@ -355,7 +372,7 @@ void transport_close(struct transport *t, uint32_t linger_ms)
     uv_timer_init(t->loop->loop, &t->linger->timer);
     uv_timer_start(&t->linger->timer, on_linger_over, linger_ms, 0);
     if (transport_read_start(t)) /* to discard it, and to see the peer's end */
-        close_now(t);
+        transport_close_now(t);
     else if (t->writes == 0)
         linger_after_last_byte(t);
 }
