@@ -12,9 +12,10 @@ enum { TIME_COLUMN = SCHEMA_COLUMNS_MAX, MISSING_RUNS_FIELD = 2 };
 bool payload_validate(const struct schema *schema, struct str payload, struct payload_facts *out,
                       const char **why)
 {
+    int64_t values[SCHEMA_COLUMNS_MAX];
     struct walk w;
 
-    if (!walk_payload(&w, schema, payload)) {
+    if (!walk_payload(&w, schema, payload, values)) {
         *why = w.why;
         return false;
     }
@@ -34,7 +35,7 @@ static void row_of_scalars(const struct walk *w, const struct schema *s, struct 
 {
     out->present = 0;
     for (unsigned slot = 0; slot < s->column_count; slot++) {
-        out->values[slot] = w->seen_scalars & BIT(slot) ? w->scalars[slot] : 0;
+        out->values[slot] = w->scalars[slot];
         if (!is_none(s, slot, out->values[slot]))
             out->present |= BIT(slot);
     }
@@ -105,11 +106,53 @@ static bool missing_is_absent(struct payload_column *c)
     return c->gap;
 }
 
+/* Where each column begins: its first piece with an element in it. */
+static void rows_find_pieces(struct payload_rows *rows, const uint8_t *at)
+{
+    uint64_t wanted = rows->there;
+    bool has_time = false;
+
+    while (at < rows->payload_end) {
+        struct payload_column *c = NULL;
+        const uint8_t *piece;
+        const struct field *f;
+        uint32_t number, type;
+        size_t len;
+
+        at = wire_tag(at, rows->payload_end, &number, &type);
+        if (!at) /* never: it was validated */
+            return;
+        f = message_field(rows->schema->message, number);
+        if (f && f->action == FIELD_TIME && !has_time)
+            c = &rows->columns[TIME_COLUMN];
+        else if (f && f->action >= FIELD_DELTA && f->action <= FIELD_RUNS &&
+                 (wanted & BIT(f->slot)))
+            c = &rows->columns[f->slot];
+        piece = at;
+        at = wire_skip(at, rows->payload_end, type);
+        if (!at)
+            return;
+        if (!c)
+            continue;
+        if (type == WIRE_LEN)
+            piece = wire_len(piece, at, &len);
+        if (!piece || piece == at)
+            continue;
+        c->at = piece;
+        c->end = at;
+        if (f->action == FIELD_TIME)
+            has_time = true;
+        else
+            wanted &= ~BIT(f->slot);
+    }
+}
+
 bool payload_rows_init(struct payload_rows *rows, const struct schema *schema, struct str payload)
 {
+    int64_t values[SCHEMA_COLUMNS_MAX];
     struct walk w;
 
-    if (!walk_payload(&w, schema, payload))
+    if (!walk_payload(&w, schema, payload, values))
         return false;
     rows->schema = schema;
     walk_facts(&w, schema, &rows->facts);
@@ -120,17 +163,13 @@ bool payload_rows_init(struct payload_rows *rows, const struct schema *schema, s
     rows->payload_end = w.end;
     if (!schema->is_columnar) {
         for (unsigned slot = 0; slot < schema->column_count; slot++)
-            rows->columns[slot].value = w.seen_scalars & BIT(slot) ? w.scalars[slot] : 0;
+            rows->columns[slot].value = w.scalars[slot];
         return true;
     }
-    rows->columns[TIME_COLUMN].at = w.time_at;
-    rows->columns[TIME_COLUMN].end = w.time_end;
     for (uint64_t left = w.seen; left; left &= left - 1) {
         unsigned slot = (unsigned)__builtin_ctzll(left);
         struct payload_column *c = &rows->columns[slot];
 
-        c->at = w.columns[slot].at;
-        c->end = w.columns[slot].end;
         c->value = 0;
         c->run_left = 0;
         if (!(w.has_missing & BIT(slot)))
@@ -141,6 +180,7 @@ bool payload_rows_init(struct payload_rows *rows, const struct schema *schema, s
         c->missing_at = c->missing_end = w.missing[slot].at;
         c->message_end = w.missing[slot].end;
     }
+    rows_find_pieces(rows, (const uint8_t *)payload.at);
     return true;
 }
 
@@ -215,7 +255,7 @@ bool payload_last(const struct schema *schema, struct str payload, struct payloa
     uint64_t older = 0; /* columns that do not end with the last sample's value */
     struct walk w;
 
-    if (!walk_payload(&w, schema, payload))
+    if (!walk_payload(&w, schema, payload, out->values))
         return false;
     walk_facts(&w, schema, facts);
     out->sample = facts->first_sample + facts->sample_count - 1;
@@ -230,7 +270,6 @@ bool payload_last(const struct schema *schema, struct str payload, struct payloa
     for (uint64_t left = w.seen; left; left &= left - 1) {
         unsigned slot = (unsigned)__builtin_ctzll(left);
 
-        out->values[slot] = w.columns[slot].value;
         times_ms[slot] = facts->last_ms;
     }
     for (uint64_t left = w.seen & (w.has_missing | schema->none_columns); left; left &= left - 1) {

@@ -142,7 +142,7 @@ const struct field *message_field_slow(const struct message *m, uint32_t number)
     return NULL;
 }
 
-static void field_make_texts(struct field *f, const char *name)
+static void field_make_texts(struct field_more *more, const char *name)
 {
     static const char *const texts[WHY_COUNT] = {
 #define WHY_TEXT(name, text) [WHY_##name] = (text),
@@ -153,8 +153,8 @@ static void field_make_texts(struct field *f, const char *name)
     for (size_t i = 0; i < WHY_COUNT; i++) {
         size_t bytes = strlen(name) + strlen(texts[i]) + sizeof ": ";
 
-        f->why[i] = mem_new(bytes);
-        snprintf(f->why[i], bytes, "%s: %s", name, texts[i]);
+        more->why[i] = mem_new(bytes);
+        snprintf(more->why[i], bytes, "%s: %s", name, texts[i]);
     }
 }
 
@@ -172,31 +172,37 @@ static int message_make_fields(const struct schema_set *set, struct message *m,
         return err_set(detail, ERR_UNSUPPORTED, "%s: too many fields", m->name);
     m->field_count = proto->n_field;
     m->fields = mem_new((proto->n_field + 1) * sizeof *m->fields);
+    m->more = mem_new((proto->n_field + 1) * sizeof *m->more);
     for (size_t i = 0; i < proto->n_field; i++) {
         const field_proto *p = proto->field[i];
+        struct field_more *more = &m->more[i];
         struct field *f = &m->fields[i];
 
+        f->more = more;
         f->number = (uint32_t)p->number;
         f->action = FIELD_CHECKED;
         f->type = (uint8_t)number_type_of(p->type);
         f->slot = NO_SLOT;
-        f->repeated = p->label == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__LABEL__LABEL_REPEATED;
-        f->is_text = p->type == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_STRING;
-        field_make_texts(f, p->name);
+        f->tag = 1;
+        more->repeated =
+            p->label == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__LABEL__LABEL_REPEATED;
+        more->is_text = p->type == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_STRING;
+        field_make_texts(more, p->name);
         if (p->type == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_GROUP)
             return err_set(detail, ERR_UNSUPPORTED, "%s.%s: groups are not supported", m->name,
                            p->name);
         if (p->type == GOOGLE__PROTOBUF__FIELD_DESCRIPTOR_PROTO__TYPE__TYPE_MESSAGE) {
-            f->message = message_by_name(set, p->type_name + 1); /* ".freehub.v1.Running" */
-            if (!f->message)
+            more->message = message_by_name(set, p->type_name + 1); /* ".freehub.v1.Running" */
+            if (!more->message)
                 return err_set(detail, ERR_CORRUPT, "%s.%s: type %s is not in the set", m->name,
                                p->name, p->type_name);
         }
     }
+    m->fields[m->field_count] = (struct field){.tag = 1, .is_end = true, .slot = NO_SLOT};
     qsort(m->fields, m->field_count, sizeof *m->fields, compare_numbers);
     for (size_t i = 0; i < m->field_count; i++)
         if (m->fields[i].number < FIELD_DIRECT)
-            m->direct[m->fields[i].number] = (uint8_t)(i + 1);
+            m->direct[m->fields[i].number] = &m->fields[i];
     return 0;
 }
 
@@ -212,7 +218,7 @@ static int column_describe(struct schema_column *column, struct field *f, const 
         return err_set(detail, ERR_UNSUPPORTED, "%s.%s: a column is a varint number", message,
                        p->name);
     type_bounds(f->type, &least, &most);
-    if (f->repeated && (!option || option->encoding != FREEHUB__V1__ENCODING__PLAIN)) {
+    if (f->more->repeated && (!option || option->encoding != FREEHUB__V1__ENCODING__PLAIN)) {
         least = INT64_MIN; /* a sum, or the value of a run, is not bound to the type */
         most = INT64_MAX - 1;
     }
@@ -236,14 +242,52 @@ static int column_describe(struct schema_column *column, struct field *f, const 
             return err_set(detail, ERR_CORRUPT, "%s.%s: decimals, bounds or encoding make no sense",
                            message, p->name);
     }
-    if (!f->repeated && (column->min > 0 || column->max < 0))
+    if (!f->more->repeated && (column->min > 0 || column->max < 0))
         return err_set(detail, ERR_CORRUPT,
                        "%s.%s: a field that is left out is 0, which its bounds "
                        "exclude",
                        message, p->name);
     f->min = column->min;
-    f->max = column->max;
+    f->span = (uint64_t)column->max - (uint64_t)column->min;
     return 0;
+}
+
+/* Whether, and how, the walk's short way may take this field. */
+static enum field_quick quick_way(const struct field *f)
+{
+    bool is_small = f->min >= INT32_MIN && f->span <= UINT32_MAX;
+
+    switch ((enum field_action)f->action) {
+    case FIELD_DELTA:
+        return f->type == NUMBER_SINT32 && is_small ? QUICK_ZIGZAG : QUICK_NOT;
+    case FIELD_PLAIN:
+        return f->type == NUMBER_SINT32   ? QUICK_ZIGZAG
+               : f->type == NUMBER_UINT32 ? QUICK_PLAIN
+                                          : QUICK_NOT;
+    case FIELD_RUNS:
+        return f->type == NUMBER_UINT32 ? QUICK_RUNS : QUICK_NOT;
+    case FIELD_TIME:
+        return QUICK_TIME;
+    case FIELD_SCALAR:
+        return f->type == NUMBER_UINT32 || f->type == NUMBER_UINT64 || f->type == NUMBER_BOOL
+                   ? QUICK_SCALAR
+                   : QUICK_NOT;
+    default:
+        return QUICK_NOT;
+    }
+}
+
+static void field_set_quick(struct field *f)
+{
+    uint32_t tag = f->number << 3 | (f->action == FIELD_SCALAR ? WIRE_VARINT : WIRE_LEN);
+    enum field_quick quick = quick_way(f);
+
+    if (quick == QUICK_NOT || tag >= 1 << 14)
+        return;
+    f->quick = (uint8_t)quick;
+    f->tag_bytes = tag < 0x80 ? 1 : 2;
+    f->tag_mask = tag < 0x80 ? 0xff : 0xffff;
+    f->tag = (uint16_t)(tag < 0x80 ? tag : (tag & 0x7f) | 0x80 | tag >> 7 << 8);
 }
 
 static int schema_add_column(struct schema *s, struct field *f, const field_proto *p,
@@ -261,7 +305,7 @@ static int schema_add_column(struct schema *s, struct field *f, const field_prot
     if (rc)
         return rc;
     f->slot = (uint8_t)s->column_count;
-    f->action = f->repeated ? actions[column->encoding] : (uint8_t)FIELD_SCALAR;
+    f->action = f->more->repeated ? actions[column->encoding] : (uint8_t)FIELD_SCALAR;
     if (column->has_none)
         s->none_columns |= UINT64_C(1) << s->column_count;
     s->column_fields[s->column_count++] = f;
@@ -288,7 +332,7 @@ static int schema_add_scalar(struct schema *s, struct field *f, const field_prot
     if (rc)
         return rc;
     type_bounds(f->type, &least, &most);
-    if (f->min > least || f->max < most || f->type == NUMBER_UINT64)
+    if (f->min > least || f->span < (uint64_t)most - (uint64_t)f->min || f->type == NUMBER_UINT64)
         s->bounded_scalars |= UINT64_C(1) << s->scalar_count;
     s->scalar_fields[s->scalar_count++] = f;
     return 0;
@@ -299,8 +343,8 @@ static bool is_missing_type(const struct message *m)
     const struct field *column = m ? message_field(m, 1) : NULL;
     const struct field *runs = m ? message_field(m, 2) : NULL;
 
-    return column && runs && column->type == NUMBER_UINT32 && !column->repeated &&
-           runs->type == NUMBER_UINT32 && runs->repeated;
+    return column && runs && column->type == NUMBER_UINT32 && !column->more->repeated &&
+           runs->type == NUMBER_UINT32 && runs->more->repeated;
 }
 
 static int schema_set_role(struct schema *s, struct field *f, const field_proto *p, uint64_t role,
@@ -322,13 +366,14 @@ static int schema_set_role(struct schema *s, struct field *f, const field_proto 
     if (role == FREEHUB__V1__ROLE__ROLE_UNSPECIFIED)
         return 0;
     if (role >= ROLE_SLOTS || wanted[role].type != f->type ||
-        wanted[role].repeated != f->repeated ||
-        (role == FREEHUB__V1__ROLE__MISSING && !is_missing_type(f->message)) ||
+        wanted[role].repeated != f->more->repeated ||
+        (role == FREEHUB__V1__ROLE__MISSING && !is_missing_type(f->more->message)) ||
         (role >= FREEHUB__V1__ROLE__TIME_DELTA_MS && !s->is_columnar) || s->role_field[role])
         return err_set(detail, ERR_CORRUPT, "%s.%s: the role does not fit the field or is taken",
                        s->name, p->name);
     s->role_field[role] = f;
-    s->role_slot[role] = f->slot;
+    if (f->action == FIELD_SCALAR)
+        s->role_slot[role] = f->slot;
     if (role == FREEHUB__V1__ROLE__TIME_DELTA_MS)
         f->action = FIELD_TIME;
     if (role == FREEHUB__V1__ROLE__MISSING)
@@ -368,9 +413,9 @@ static int schema_add_field(struct schema_set *set, struct schema *s, struct fie
         set->column_options = grown;
         set->column_options[set->column_option_count++] = option;
     }
-    if (f->repeated && option)
+    if (f->more->repeated && option)
         rc = schema_add_column(s, f, p, option, detail);
-    else if (!f->repeated && (option || f->type < NUMBER_VARINT_COUNT))
+    else if (!f->more->repeated && (option || f->type < NUMBER_VARINT_COUNT))
         rc = schema_add_scalar(s, f, p, option, detail);
     if (rc)
         return rc;
@@ -404,12 +449,13 @@ static int schema_make(struct schema_set *set, size_t index, uint16_t id, struct
     s->name = m->name;
     s->message = m;
     s->is_columnar = proto_is_columnar(proto);
-    memset(s->role_slot, NO_SLOT, sizeof s->role_slot);
+    memset(s->role_slot, ZERO_SLOT, sizeof s->role_slot);
     for (size_t i = 0; i < m->field_count; i++) { /* by number, so columns are in field order */
         int rc = schema_add_field(set, s, &m->fields[i], proto_of(proto, &m->fields[i]), detail);
 
         if (rc)
             return rc;
+        field_set_quick(&m->fields[i]);
     }
     if (s->is_columnar && !s->role_field[FREEHUB__V1__ROLE__TIME_DELTA_MS])
         return err_set(detail, ERR_CORRUPT, "%s: columns but no field with role TIME_DELTA_MS",
@@ -525,7 +571,8 @@ static void message_fini(struct message *m)
 {
     for (size_t i = 0; i < m->field_count; i++)
         for (size_t k = 0; k < WHY_COUNT; k++)
-            mem_free(m->fields[i].why[k]);
+            mem_free(m->more[i].why[k]);
+    mem_free(m->more);
     mem_free(m->fields);
     mem_free(m->name);
 }

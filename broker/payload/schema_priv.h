@@ -69,29 +69,53 @@ enum why {
 
 enum {
     NO_SLOT = 0xff,
-    FIELD_DIRECT = 64, /* field numbers below this are found without a search */
-    NEST_MAX = 16,     /* messages within messages */
+    ZERO_SLOT = SCHEMA_COLUMNS_MAX, /* a scalar that is always 0 */
+    FIELD_DIRECT = 64,              /* field numbers below this are found without a search */
+    NEST_MAX = 16,                  /* messages within messages */
 };
 
 struct message;
 
+/* The fields of the usual small batch, which the walk takes by a short way when they come in order
+ * and as their encoder writes them: packed, one value, tag of one or two bytes. */
+enum field_quick {
+    QUICK_NOT,
+    QUICK_ZIGZAG, /* column of sint32, one value a sample, bounds of at most 33 bits */
+    QUICK_PLAIN,  /* the same of uint32 */
+    QUICK_RUNS,   /* of uint32 */
+    QUICK_TIME,
+    QUICK_SCALAR, /* unsigned */
+};
+
+/* What the walk needs of a field; the rest stands behind `more`. */
 struct field {
-    uint32_t number;
+    uint16_t tag;      /* its tag's bytes as a quick field, 1 for others: */
+    uint16_t tag_mask; /* compare under this mask, 0 for others */
+    uint8_t tag_bytes;
+    uint8_t quick;  /* enum field_quick */
     uint8_t action; /* enum field_action */
     uint8_t type;   /* enum number_type */
     uint8_t slot;   /* of the scalar or column, NO_SLOT without one */
+    bool is_end;    /* stands behind a message's last field */
+    uint32_t number;
+    int64_t min; /* bounds of a scalar or column: min .. min + span */
+    uint64_t span;
+    const struct field_more *more;
+};
+
+struct field_more {
     bool repeated;
     bool is_text;                  /* a string: UTF-8 */
-    int64_t min, max;              /* of a scalar or column */
     const struct message *message; /* type of a nested message */
     char *why[WHY_COUNT];          /* "name: text"; owned */
 };
 
 struct message {
-    char *name;           /* full name without a leading dot; owned */
-    struct field *fields; /* by rising number; owned */
+    char *name;              /* full name without a leading dot; owned */
+    struct field *fields;    /* by rising number, then one with `is_end`; owned */
+    struct field_more *more; /* of each field; owned */
     size_t field_count;
-    uint8_t direct[FIELD_DIRECT]; /* index in `fields` + 1 by number, 0 = unknown */
+    const struct field *direct[FIELD_DIRECT]; /* by number, NULL = unknown */
 };
 
 enum { ROLE_SLOTS = 8 }; /* enum Role of options.proto */
@@ -106,11 +130,16 @@ struct schema {
     size_t column_count;
     const struct field *scalar_fields[SCHEMA_COLUMNS_MAX]; /* by slot */
     size_t scalar_count;
-    uint64_t bounded_scalars; /* by slot: bounds narrower than the type's */
-    uint64_t none_columns;    /* has_none */
-    uint8_t role_slot[ROLE_SLOTS];
+    uint64_t bounded_scalars;      /* by slot: bounds narrower than the type's */
+    uint64_t none_columns;         /* has_none */
+    uint8_t role_slot[ROLE_SLOTS]; /* of the scalar; ZERO_SLOT without one */
     const struct field *role_field[ROLE_SLOTS];
 };
+
+static inline bool field_in_bounds(const struct field *f, int64_t value)
+{
+    return (uint64_t)value - (uint64_t)f->min <= f->span;
+}
 
 /* NULL for a number that the message does not know. */
 const struct field *message_field_slow(const struct message *m, uint32_t number);
@@ -118,7 +147,7 @@ const struct field *message_field_slow(const struct message *m, uint32_t number)
 static inline const struct field *message_field(const struct message *m, uint32_t number)
 {
     if (LIKELY(number < FIELD_DIRECT))
-        return m->direct[number] == 0 ? NULL : &m->fields[m->direct[number] - 1];
+        return m->direct[number];
     return message_field_slow(m, number);
 }
 

@@ -15,6 +15,8 @@
 
 #include "broker/payload/wire_priv.h"
 
+enum { QUICK_ROOM = 16 }; /* a tag, a length, and what is read of the content */
+
 #define BIT(slot) (UINT64_C(1) << (slot))
 
 static const uint8_t *fail(struct walk *w, const char *why)
@@ -45,12 +47,12 @@ static const uint8_t *check_number(struct walk *w, const struct field *f, const 
 
     if (f->type >= NUMBER_VARINT_COUNT) {
         at = wire_skip(at, end, wire_type_of(f->type));
-        return at ? at : fail(w, f->why[WHY_CUT]);
+        return at ? at : fail(w, f->more->why[WHY_CUT]);
     }
     at = wire_varint(at, end, end, &raw);
     if (!at)
-        return fail(w, f->why[WHY_VARINT]);
-    return number_from_varint(f->type, raw, &value) ? at : fail(w, f->why[WHY_TYPE]);
+        return fail(w, f->more->why[WHY_VARINT]);
+    return number_from_varint(f->type, raw, &value) ? at : fail(w, f->more->why[WHY_TYPE]);
 }
 
 /* A field whose tag has been read. Returns what follows it. */
@@ -62,19 +64,20 @@ static const uint8_t *check_field(struct walk *w, const struct field *f, uint32_
 
     if (type != WIRE_LEN)
         return type == wire_type_of(f->type) ? check_number(w, f, at, end)
-                                             : fail(w, f->why[WHY_WIRE]);
-    if (f->type != NUMBER_NONE && !f->repeated)
-        return fail(w, f->why[WHY_WIRE]);
+                                             : fail(w, f->more->why[WHY_WIRE]);
+    if (f->type != NUMBER_NONE && !f->more->repeated)
+        return fail(w, f->more->why[WHY_WIRE]);
     at = wire_len(at, end, &len);
     if (!at)
-        return fail(w, f->why[WHY_CUT]);
+        return fail(w, f->more->why[WHY_CUT]);
     content_end = at + len;
-    if (f->message)
-        return depth == NEST_MAX ? fail(w, f->why[WHY_DEPTH])
-                                 : check_message(w, f->message, at, content_end, depth + 1);
+    if (f->more->message)
+        return depth == NEST_MAX ? fail(w, f->more->why[WHY_DEPTH])
+                                 : check_message(w, f->more->message, at, content_end, depth + 1);
     if (f->type == NUMBER_NONE)
-        return !f->is_text || wire_utf8_valid(at, content_end) ? content_end
-                                                               : fail(w, f->why[WHY_UTF8]);
+        return !f->more->is_text || wire_utf8_valid(at, content_end)
+                   ? content_end
+                   : fail(w, f->more->why[WHY_UTF8]);
     while (at && at < content_end)
         at = check_number(w, f, at, content_end);
     return at;
@@ -105,11 +108,6 @@ static const uint8_t *check_message(struct walk *w, const struct message *m, con
 
 /* ---- columns ---- */
 
-static inline bool in_bounds(const struct field *f, int64_t value)
-{
-    return value >= f->min && value <= f->max;
-}
-
 /* The piece of a repeated number field: packed elements or a single one. Sets `*end`; NULL when the
  * wire type does not fit or the piece is cut short. */
 static inline const uint8_t *piece_begin(struct walk *w, const struct field *f, uint32_t type,
@@ -121,69 +119,84 @@ static inline const uint8_t *piece_begin(struct walk *w, const struct field *f, 
     if (LIKELY(type == WIRE_LEN)) {
         at = wire_len(at, w->end, &len);
         if (UNLIKELY(!at))
-            return fail(w, f->why[WHY_CUT]);
+            return fail(w, f->more->why[WHY_CUT]);
         *end = at + len;
         return at;
     }
     if (type != WIRE_VARINT)
-        return fail(w, f->why[WHY_WIRE]);
+        return fail(w, f->more->why[WHY_WIRE]);
     *end = wire_varint(at, w->end, w->end, &raw);
-    return *end ? at : fail(w, f->why[WHY_VARINT]);
+    return *end ? at : fail(w, f->more->why[WHY_VARINT]);
 }
 
-static inline struct walk_column *column_begin(struct walk *w, const struct field *f,
-                                               const uint8_t *at, const uint8_t *end)
+/* The state of a column, new or as the piece before left it. */
+static inline struct walk_column *column_begin(struct walk *w, const struct field *f)
 {
     struct walk_column *c = &w->columns[f->slot];
 
-    if (UNLIKELY(w->seen & BIT(f->slot))) {
-        w->odd = 1;
+    if (LIKELY(!(w->seen & BIT(f->slot)))) {
+        w->seen |= BIT(f->slot);
+        w->values[f->slot] = 0;
+        c->count = 0;
+        c->has_half = false;
         return c;
     }
-    w->seen |= BIT(f->slot);
-    c->value = 0;
-    c->count = 0;
-    c->has_half = false;
-    c->at = at;
-    c->end = end;
+    w->odd = 1;
+    if (w->singles & BIT(f->slot)) {
+        w->singles &= ~BIT(f->slot);
+        c->count = 1;
+        c->has_half = false;
+    }
     return c;
 }
 
-static inline const uint8_t *walk_values(struct walk *w, const struct field *f, uint32_t type,
-                                         const uint8_t *at, bool is_delta)
+/* A piece of a column with one value a sample; made twice for the common kinds, once for the rest.
+ */
+static inline const uint8_t *walk_piece(struct walk *w, const struct field *f, const uint8_t *at,
+                                        const uint8_t *end, enum number_type type, bool is_delta)
 {
-    const uint8_t *end, *limit = w->end;
-    struct walk_column *c;
-    int64_t value;
-    uint64_t count;
+    struct walk_column *c = column_begin(w, f);
+    const uint8_t *limit = w->end;
+    int64_t value = w->values[f->slot];
+    uint32_t count = c->count;
 
-    at = piece_begin(w, f, type, at, &end);
-    if (UNLIKELY(!at))
-        return NULL;
-    c = column_begin(w, f, at, end);
-    value = c->value;
-    count = c->count;
     while (at < end) {
         uint64_t raw;
         int64_t number;
 
         at = wire_varint(at, end, limit, &raw);
         if (UNLIKELY(!at))
-            return fail(w, f->why[WHY_VARINT]);
-        if (UNLIKELY(!number_from_varint(f->type, raw, &number)))
-            return fail(w, f->why[WHY_TYPE]);
+            return fail(w, f->more->why[WHY_VARINT]);
+        if (UNLIKELY(!number_from_varint(type, raw, &number)))
+            return fail(w, f->more->why[WHY_TYPE]);
         if (!is_delta)
             value = number;
         else if (UNLIKELY(__builtin_add_overflow(value, number, &value)))
-            return fail(w, f->why[WHY_BOUNDS]);
-        if (UNLIKELY(!in_bounds(f, value)))
-            return fail(w, f->why[WHY_BOUNDS]);
+            return fail(w, f->more->why[WHY_BOUNDS]);
+        if (UNLIKELY(!field_in_bounds(f, value)))
+            return fail(w, f->more->why[WHY_BOUNDS]);
         count++;
     }
-    c->value = value;
+    w->values[f->slot] = value;
     c->count = count;
     w->odd |= count ^ w->samples;
     return end;
+}
+
+static const uint8_t *walk_values(struct walk *w, const struct field *f, uint32_t type,
+                                  const uint8_t *at)
+{
+    const uint8_t *end;
+    bool is_delta = f->action == FIELD_DELTA;
+
+    at = piece_begin(w, f, type, at, &end);
+    if (UNLIKELY(!at))
+        return NULL;
+    if (LIKELY(is_delta && f->type == NUMBER_SINT32))
+        return walk_piece(w, f, at, end, NUMBER_SINT32, true);
+    if (LIKELY(!is_delta && f->type == NUMBER_UINT32))
+        return walk_piece(w, f, at, end, NUMBER_UINT32, false);
+    return walk_piece(w, f, at, end, f->type, is_delta);
 }
 
 static const uint8_t *walk_runs(struct walk *w, const struct field *f, uint32_t type,
@@ -195,28 +208,28 @@ static const uint8_t *walk_runs(struct walk *w, const struct field *f, uint32_t 
     at = piece_begin(w, f, type, at, &end);
     if (UNLIKELY(!at))
         return NULL;
-    c = column_begin(w, f, at, end);
+    c = column_begin(w, f);
     while (at < end) {
         uint64_t raw;
 
         at = wire_varint(at, end, limit, &raw);
         if (UNLIKELY(!at))
-            return fail(w, f->why[WHY_VARINT]);
+            return fail(w, f->more->why[WHY_VARINT]);
         if (!c->has_half) {
             if (UNLIKELY(!number_from_varint(f->type, raw, &c->half)))
-                return fail(w, f->why[WHY_TYPE]);
+                return fail(w, f->more->why[WHY_TYPE]);
             c->has_half = true;
             continue;
         }
         c->has_half = false;
-        c->value = c->half;
+        w->values[f->slot] = c->half;
         if (UNLIKELY(raw == 0))
-            return fail(w, f->why[WHY_COUNT_ZERO]);
-        if (UNLIKELY(raw > UINT32_MAX))
-            return fail(w, f->why[WHY_TYPE]);
-        if (UNLIKELY(!in_bounds(f, c->value)))
-            return fail(w, f->why[WHY_BOUNDS]);
-        c->count += raw; /* at most 2^31 runs of 2^32 */
+            return fail(w, f->more->why[WHY_COUNT_ZERO]);
+        if (UNLIKELY(!field_in_bounds(f, c->half)))
+            return fail(w, f->more->why[WHY_BOUNDS]);
+        if (UNLIKELY(raw > SCHEMA_SAMPLES_MAX || c->count + raw > SCHEMA_SAMPLES_MAX))
+            return fail(w, f->more->why[WHY_LENGTH]);
+        c->count += (uint32_t)raw;
     }
     w->odd |= (c->count ^ w->samples) | (uint64_t)c->has_half;
     return end;
@@ -232,22 +245,18 @@ static inline const uint8_t *walk_time(struct walk *w, const struct field *f, ui
         return NULL;
     if (UNLIKELY(w->seen != 0)) /* columns before it were compared with too few samples */
         w->odd = 1;
-    if (LIKELY(w->samples == 0)) {
-        w->time_at = at;
-        w->time_end = end;
-    }
     while (at < end) {
         uint64_t raw;
 
         at = wire_varint(at, end, limit, &raw);
         if (UNLIKELY(!at))
-            return fail(w, f->why[WHY_VARINT]);
+            return fail(w, f->more->why[WHY_VARINT]);
         if (UNLIKELY(raw > UINT32_MAX))
-            return fail(w, f->why[WHY_TYPE]);
+            return fail(w, f->more->why[WHY_TYPE]);
         if (UNLIKELY(w->samples == 0 && raw != 0))
-            return fail(w, f->why[WHY_FIRST]);
+            return fail(w, f->more->why[WHY_FIRST]);
         if (UNLIKELY(++w->samples > SCHEMA_SAMPLES_MAX))
-            return fail(w, f->why[WHY_TOO_MANY]);
+            return fail(w, f->more->why[WHY_TOO_MANY]);
         w->elapsed_ms += raw;
     }
     return end;
@@ -272,23 +281,23 @@ static const uint8_t *missing_runs(struct walk *w, const struct field *f, uint32
     if (type == WIRE_LEN) {
         at = wire_len(at, end, &len);
         if (!at)
-            return fail(w, f->why[WHY_CUT]);
+            return fail(w, f->more->why[WHY_CUT]);
         piece_end = at + len;
     } else {
         if (type != WIRE_VARINT)
-            return fail(w, f->why[WHY_WIRE]);
+            return fail(w, f->more->why[WHY_WIRE]);
         piece_end = wire_varint(at, end, end, &raw);
         if (!piece_end)
-            return fail(w, f->why[WHY_VARINT]);
+            return fail(w, f->more->why[WHY_VARINT]);
     }
     while (at < piece_end) {
         at = wire_varint(at, piece_end, w->end, &raw);
         if (!at)
-            return fail(w, f->why[WHY_VARINT]);
+            return fail(w, f->more->why[WHY_VARINT]);
         if (raw == 0 && r->run_count > 0)
-            return fail(w, f->why[WHY_RUN_ZERO]);
+            return fail(w, f->more->why[WHY_RUN_ZERO]);
         if (raw > SCHEMA_SAMPLES_MAX || r->total + raw > SCHEMA_SAMPLES_MAX)
-            return fail(w, f->why[WHY_RUN_SUM]);
+            return fail(w, f->more->why[WHY_RUN_SUM]);
         r->total += raw;
         r->last = raw;
         if (r->run_count++ & 1)
@@ -310,10 +319,10 @@ static const uint8_t *missing_entry(struct walk *w, const struct schema *s, cons
 
         at = wire_tag(at, end, &number, &type);
         if (!at)
-            return fail(w, f->why[WHY_CUT]);
+            return fail(w, f->more->why[WHY_CUT]);
         if (number == 1) {
             if (type != WIRE_VARINT)
-                return fail(w, f->why[WHY_WIRE]);
+                return fail(w, f->more->why[WHY_WIRE]);
             at = wire_varint(at, end, end, &r.column);
         } else if (number == 2) {
             at = missing_runs(w, f, type, at, end, &r);
@@ -323,17 +332,17 @@ static const uint8_t *missing_entry(struct walk *w, const struct schema *s, cons
             at = wire_skip(at, end, type);
         }
         if (!at)
-            return fail(w, f->why[WHY_CUT]);
+            return fail(w, f->more->why[WHY_CUT]);
     }
     if (r.column > WIRE_FIELD_MAX)
-        return fail(w, f->why[WHY_NO_COLUMN]);
+        return fail(w, f->more->why[WHY_NO_COLUMN]);
     column = message_field(s->message, (uint32_t)r.column);
     if (!column || column->action < FIELD_DELTA || column->action > FIELD_RUNS)
-        return fail(w, f->why[WHY_NO_COLUMN]);
+        return fail(w, f->more->why[WHY_NO_COLUMN]);
     if (w->has_missing & BIT(column->slot))
-        return fail(w, f->why[WHY_TWICE]);
+        return fail(w, f->more->why[WHY_TWICE]);
     if (r.run_count == 0)
-        return fail(w, f->why[WHY_NO_RUNS]);
+        return fail(w, f->more->why[WHY_NO_RUNS]);
     w->has_missing |= BIT(column->slot);
     m = &w->missing[column->slot];
     *m = (struct walk_missing){.absent = (uint32_t)r.absent,
@@ -350,10 +359,10 @@ static const uint8_t *walk_missing(struct walk *w, const struct schema *s, const
     size_t len;
 
     if (type != WIRE_LEN)
-        return fail(w, f->why[WHY_WIRE]);
+        return fail(w, f->more->why[WHY_WIRE]);
     at = wire_len(at, w->end, &len);
     if (!at)
-        return fail(w, f->why[WHY_CUT]);
+        return fail(w, f->more->why[WHY_CUT]);
     return missing_entry(w, s, f, at, at + len);
 }
 
@@ -365,33 +374,157 @@ static inline const uint8_t *walk_scalar(struct walk *w, const struct field *f, 
     uint64_t raw;
 
     if (UNLIKELY(type != WIRE_VARINT))
-        return fail(w, f->why[WHY_WIRE]);
+        return fail(w, f->more->why[WHY_WIRE]);
     at = wire_varint(at, w->end, w->end, &raw);
     if (UNLIKELY(!at))
-        return fail(w, f->why[WHY_VARINT]);
+        return fail(w, f->more->why[WHY_VARINT]);
     if (UNLIKELY(!number_from_varint(f->type, raw, &w->scalars[f->slot])))
-        return fail(w, f->why[WHY_TYPE]);
-    w->seen_scalars |= BIT(f->slot);
+        return fail(w, f->more->why[WHY_TYPE]);
     return at;
 }
 
 /* The number in the field with this role, 0 when it was not sent or there is none. */
 static inline int64_t role_value(const struct walk *w, const struct schema *s, unsigned role)
 {
-    uint8_t slot = s->role_slot[role];
+    return w->scalars[s->role_slot[role]];
+}
 
-    return slot != NO_SLOT && (w->seen_scalars & BIT(slot)) ? w->scalars[slot] : 0;
+/* ---- the short way ---- */
+
+/* `len` bytes at `at`, of which 8 may be read, are one varint of up to 5 bytes. */
+static inline bool quick_value(const uint8_t *at, unsigned len, uint64_t *out)
+{
+    /* By length: the eighth bits of the bytes, and those of them that a varint sets. */
+    static const uint64_t tops[] = {0, 0x80, 0x8080, 0x808080, 0x80808080, 0x8080808080};
+    static const uint64_t set[] = {1, 0, 0x80, 0x8080, 0x808080, 0x80808080};
+    uint64_t bytes;
+
+    if (len == 1) {
+        *out = at[0];
+        return at[0] < 0x80;
+    }
+    if (UNLIKELY(len > 5))
+        return false;
+    bytes = load_u64(at);
+    if (UNLIKELY((bytes & tops[len]) != set[len]))
+        return false;
+    bytes &= tops[len] - (tops[len] >> 7); /* the seven other bits of these bytes */
+    bytes -= (bytes & 0x7f007f00) >> 1;    /* two groups of 7 bits become one of 14 */
+    *out = (bytes & 0x3fff) | (bytes & 0x3fff0000) >> 2 | (bytes & 0x7f00000000) >> 4;
+    return true;
+}
+
+/* What walk_quick() has found, in registers until it stops. */
+struct quick_seen {
+    uint64_t columns;
+    uint64_t samples;
+};
+
+/* A packed column of one sample. False when the content is anything else or wrong; nothing has
+ * changed then. */
+static inline bool quick_column(const struct field *f, int64_t value, struct quick_seen *seen,
+                                int64_t *values)
+{
+    if (UNLIKELY(!field_in_bounds(f, value) || (seen->columns & BIT(f->slot))))
+        return false;
+    seen->columns |= BIT(f->slot);
+    values[f->slot] = value;
+    return true;
+}
+
+/* The content of a quick field that is packed, as quick_column(). */
+static inline bool quick_packed(const struct field *f, const uint8_t *at, unsigned len,
+                                struct quick_seen *seen, int64_t *values)
+{
+    uint64_t raw;
+
+    if (LIKELY(f->quick == QUICK_ZIGZAG))
+        return quick_value(at, len, &raw) && quick_column(f, wire_zigzag(raw), seen, values);
+    if (f->quick == QUICK_PLAIN)
+        return quick_value(at, len, &raw) && quick_column(f, (int64_t)raw, seen, values);
+    if (f->quick == QUICK_RUNS)
+        return len >= 2 && at[len - 1] == 1 && quick_value(at, len - 1, &raw) &&
+               quick_column(f, (int64_t)raw, seen, values);
+    if (len != 1 || at[0] != 0 || seen->samples != 0 || seen->columns != 0) /* QUICK_TIME */
+        return false;
+    seen->samples = 1;
+    return true;
+}
+
+/* Take fields by the short way while they can be: they begin before `stop`, end before `end`, and
+ * QUICK_ROOM bytes may be read from where they begin. `*expected` is where to look for the next
+ * field in the order of the schema. Returns where the first other field begins. */
+static inline const uint8_t *walk_quick(struct walk *w, const uint8_t *at, const uint8_t *stop,
+                                        const uint8_t *end, const struct field **expected)
+{
+    struct quick_seen seen = {w->seen, w->samples};
+    const struct field *f = *expected;
+    int64_t *values = w->values;
+
+    while (at < stop) {
+        const struct field *found = f;
+        const uint8_t *content, *next;
+        uint32_t tag = load_u16(at);
+
+        while (UNLIKELY((tag & found->tag_mask) != found->tag)) {
+            if (found->is_end)
+                goto out;
+            found++;
+        }
+        content = at + found->tag_bytes;
+        if (LIKELY(found->quick != QUICK_SCALAR)) {
+            next = content + 1 + content[0];
+            if (UNLIKELY(next > end ||
+                         !quick_packed(found, content + 1, content[0], &seen, values)))
+                break;
+        } else {
+            uint64_t raw;
+
+            next = wire_varint(content, end, content + 8, &raw);
+            if (UNLIKELY(!next || raw > INT64_MAX ||
+                         (found->type == NUMBER_UINT32 && raw > UINT32_MAX) ||
+                         (found->type == NUMBER_BOOL && raw > 1)))
+                break;
+            w->scalars[found->slot] = (int64_t)raw;
+        }
+        at = next;
+        f = found + 1;
+    }
+out:
+    w->singles |= seen.columns ^ w->seen;
+    w->seen = seen.columns;
+    w->samples = seen.samples;
+    *expected = f;
+    return at;
+}
+
+/* The short way to the end of the payload: its last bytes are read from a padded copy. */
+static inline const uint8_t *walk_quick_all(struct walk *w, const uint8_t *at,
+                                            const struct field **expected)
+{
+    uint8_t tail[2 * QUICK_ROOM] = {0};
+    const uint8_t *stopped;
+    size_t left;
+
+    if (w->end - at > QUICK_ROOM)
+        at = walk_quick(w, at, w->end - QUICK_ROOM, w->end, expected);
+    left = (size_t)(w->end - at);
+    if (left == 0 || left > QUICK_ROOM)
+        return at;
+    memcpy(tail, at, left);
+    stopped = walk_quick(w, tail, tail + left, tail + left, expected);
+    return at + (stopped - tail);
 }
 
 /* ---- the end ---- */
 
 static bool judge_scalars(struct walk *w, const struct schema *s)
 {
-    for (uint64_t left = w->seen_scalars & s->bounded_scalars; left; left &= left - 1) {
+    for (uint64_t left = s->bounded_scalars; left; left &= left - 1) {
         unsigned slot = (unsigned)__builtin_ctzll(left);
 
-        if (UNLIKELY(!in_bounds(s->scalar_fields[slot], w->scalars[slot]))) {
-            w->why = s->scalar_fields[slot]->why[WHY_BOUNDS];
+        if (UNLIKELY(!field_in_bounds(s->scalar_fields[slot], w->scalars[slot]))) {
+            w->why = s->scalar_fields[slot]->more->why[WHY_BOUNDS];
             return false;
         }
     }
@@ -406,11 +539,11 @@ static bool judge_missing(struct walk *w, const struct schema *s)
         unsigned slot = (unsigned)__builtin_ctzll(left);
 
         if (!(w->seen & BIT(slot)))
-            w->why = f->why[WHY_NOT_THERE];
+            w->why = f->more->why[WHY_NOT_THERE];
         else if (w->missing[slot].total > w->samples)
-            w->why = f->why[WHY_RUN_SUM];
+            w->why = f->more->why[WHY_RUN_SUM];
         else if (w->missing[slot].absent == w->samples)
-            w->why = f->why[WHY_ALL_ABSENT];
+            w->why = f->more->why[WHY_ALL_ABSENT];
         else
             continue;
         return false;
@@ -431,6 +564,8 @@ static void drop_empty_columns(struct walk *w)
 
 static bool judge_lengths(struct walk *w, const struct schema *s)
 {
+    for (uint64_t left = w->singles; left; left &= left - 1)
+        w->columns[__builtin_ctzll(left)] = (struct walk_column){.count = 1};
     drop_empty_columns(w);
     if (!judge_missing(w, s))
         return false;
@@ -440,9 +575,9 @@ static bool judge_lengths(struct walk *w, const struct schema *s)
         uint64_t absent = w->has_missing & BIT(slot) ? w->missing[slot].absent : 0;
 
         if (f->action == FIELD_RUNS && w->columns[slot].has_half)
-            w->why = f->why[WHY_HALF_RUN];
+            w->why = f->more->why[WHY_HALF_RUN];
         else if (w->columns[slot].count + absent != w->samples)
-            w->why = f->why[WHY_LENGTH];
+            w->why = f->more->why[WHY_LENGTH];
         else
             continue;
         return false;
@@ -458,30 +593,38 @@ static bool judge_batch(struct walk *w, const struct schema *s)
     int64_t first = role_value(w, s, FREEHUB__V1__ROLE__FIRST_SAMPLE);
 
     if (UNLIKELY(w->samples == 0)) {
-        w->why = time->why[WHY_NO_SAMPLES];
+        w->why = time->more->why[WHY_NO_SAMPLES];
         return false;
     }
+    if (w->singles != 0 && w->samples != 1)
+        w->odd = 1;
     if (UNLIKELY((w->odd | w->has_missing) != 0) && !judge_lengths(w, s))
         return false;
     /* base_ms is in its bounds here, and 1,024 differences of 32 bits cannot wrap the sum. */
-    if (UNLIKELY(base && (uint64_t)base_ms + w->elapsed_ms > (uint64_t)base->max)) {
-        w->why = time->why[WHY_TIME_OVERFLOW];
+    if (UNLIKELY(base && !field_in_bounds(base, base_ms + (int64_t)w->elapsed_ms))) {
+        w->why = time->more->why[WHY_TIME_OVERFLOW];
         return false;
     }
     if (UNLIKELY((uint64_t)first + w->samples - 1 > UINT32_MAX)) {
-        w->why = time->why[WHY_SAMPLE_OVERFLOW];
+        w->why = time->more->why[WHY_SAMPLE_OVERFLOW];
         return false;
     }
     return true;
 }
 
-bool walk_payload(struct walk *w, const struct schema *s, struct str payload)
+bool walk_payload(struct walk *w, const struct schema *s, struct str payload,
+                  int64_t values[SCHEMA_COLUMNS_MAX])
 {
     const uint8_t *at = (const uint8_t *)payload.at;
     const uint8_t *end = payload.len == 0 ? at : at + payload.len;
+    const struct field *expected = s->message->fields;
 
     w->end = end;
-    w->seen = w->has_missing = w->seen_scalars = 0;
+    w->values = values;
+    w->seen = w->singles = w->has_missing = 0;
+    for (size_t i = 0; i < s->scalar_count; i++)
+        w->scalars[i] = 0;
+    w->scalars[ZERO_SLOT] = 0;
     w->samples = w->elapsed_ms = w->odd = 0;
     if (UNLIKELY(payload.len > INT32_MAX)) {
         w->why = "the payload is larger than a protobuf message may be";
@@ -491,6 +634,9 @@ bool walk_payload(struct walk *w, const struct schema *s, struct str payload)
         const struct field *f;
         uint32_t number, type;
 
+        at = walk_quick_all(w, at, &expected);
+        if (at == end)
+            break;
         at = wire_tag(at, end, &number, &type);
         if (UNLIKELY(!at)) {
             w->why = "the payload has a broken tag";
@@ -505,12 +651,11 @@ bool walk_payload(struct walk *w, const struct schema *s, struct str payload)
             }
             continue;
         }
+        expected = f + 1;
         switch ((enum field_action)f->action) {
         case FIELD_DELTA:
-            at = walk_values(w, f, type, at, true);
-            break;
         case FIELD_PLAIN:
-            at = walk_values(w, f, type, at, false);
+            at = walk_values(w, f, type, at);
             break;
         case FIELD_RUNS:
             at = walk_runs(w, f, type, at);

@@ -8,12 +8,25 @@
 enum wire_type { WIRE_VARINT = 0, WIRE_I64 = 1, WIRE_LEN = 2, WIRE_I32 = 5 };
 
 enum {
+    WIRE_TAG_MAX = 5,               /* bytes */
     WIRE_VARINT_MAX = 10,           /* bytes */
     WIRE_FIELD_MAX = (1 << 29) - 1, /* field numbers */
 };
 
 /* The slow road of wire_varint(): byte by byte, to the tenth. */
 const uint8_t *wire_varint_long(const uint8_t *at, const uint8_t *end, uint64_t *out);
+
+/* The varint in the low bytes of `bytes`; `stops` has its lowest bit at the end of the varint: the
+ * eighth bit of its last byte. The bytes behind are cut off, and the gaps of the eighth bits closed
+ * pair by pair. */
+static inline uint64_t wire_varint_value(uint64_t bytes, uint64_t stops)
+{
+    bytes &= stops ^ (stops - 1);
+    bytes = (bytes & UINT64_C(0x007f007f007f007f)) | ((bytes & UINT64_C(0x7f007f007f007f00)) >> 1);
+    bytes = (bytes & UINT64_C(0x00003fff00003fff)) | ((bytes & UINT64_C(0x3fff00003fff0000)) >> 2);
+    bytes = (bytes & UINT64_C(0x000000000fffffff)) | ((bytes & UINT64_C(0x0fffffff00000000)) >> 4);
+    return bytes;
+}
 
 /* A varint at `at`. Returns what follows it, or NULL when it does not end before `end` or has more
  * than ten bytes (or 64 bits). `readable_end` >= `end` is how far memory may be touched: eight
@@ -37,13 +50,7 @@ static inline const uint8_t *wire_varint(const uint8_t *at, const uint8_t *end,
     len = ((unsigned)__builtin_ctzll(stops) >> 3) + 1;
     if (UNLIKELY((size_t)(end - at) < len))
         return NULL;
-    /* Keep the bytes up to the stop and close the gaps of the eighth bits, pairs by pairs. */
-    bytes &= stops ^ (stops - 1);
-    bytes &= UINT64_C(0x7f7f7f7f7f7f7f7f);
-    bytes = (bytes & UINT64_C(0x007f007f007f007f)) | ((bytes & UINT64_C(0x7f007f007f007f00)) >> 1);
-    bytes = (bytes & UINT64_C(0x00003fff00003fff)) | ((bytes & UINT64_C(0x3fff00003fff0000)) >> 2);
-    bytes = (bytes & UINT64_C(0x000000000fffffff)) | ((bytes & UINT64_C(0x0fffffff00000000)) >> 4);
-    *out = bytes;
+    *out = wire_varint_value(bytes, stops);
     return at + len;
 }
 
@@ -53,8 +60,8 @@ static inline int64_t wire_zigzag(uint64_t value)
     return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
 }
 
-/* A tag: field number and wire type. NULL as wire_varint(), or for number 0 and numbers above
- * WIRE_FIELD_MAX. */
+/* A tag: field number and wire type. NULL as wire_varint(), for number 0 and for more than five
+ * bytes or 32 bits. */
 static inline const uint8_t *wire_tag(const uint8_t *at, const uint8_t *end, uint32_t *field,
                                       uint32_t *type)
 {
@@ -66,8 +73,10 @@ static inline const uint8_t *wire_tag(const uint8_t *at, const uint8_t *end, uin
         tag = (uint64_t)(at[0] & 0x7f) | (uint64_t)at[1] << 7;
         at += 2;
     } else {
+        const uint8_t *begin = at;
+
         at = wire_varint_long(at, end, &tag);
-        if (!at || tag > UINT32_MAX)
+        if (!at || at - begin > WIRE_TAG_MAX || tag > UINT32_MAX)
             return NULL;
     }
     *field = (uint32_t)tag >> 3;

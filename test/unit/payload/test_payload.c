@@ -322,3 +322,304 @@ Test(payload, each_rule_of_a_batch_is_enforced_and_named, .init = load, .fini = 
         cr_expect(!reference_expand(&s.b, &expected), "%s: the reference accepts it", rows[i].rule);
     }
 }
+
+/* ---- the wire ---- */
+
+/* d_ms of one and of two samples, to begin a batch with. */
+#define ONE "\x52\x01\x00"
+#define TWO "\x52\x02\x00\x05"
+
+struct wire_row {
+    const char *rule;
+    struct str bytes;
+    const char *why; /* its start; NULL: valid */
+};
+
+#define WIRE(rule, bytes, why)                                                                     \
+    {                                                                                              \
+        (rule), {(bytes), sizeof(bytes) - 1}, (why)                                                \
+    }
+
+static void expect_rows(const struct schema *schema, const struct wire_row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char *exact = malloc(rows[i].bytes.len ? rows[i].bytes.len : 1); /* for AddressSanitizer */
+        const char *why;
+
+        memcpy(exact, rows[i].bytes.at, rows[i].bytes.len);
+        why = verdict(schema, exact, rows[i].bytes.len);
+        if (!rows[i].why)
+            cr_expect_null(why, "%s: %s", rows[i].rule, why);
+        else
+            cr_expect(why && strncmp(why, rows[i].why, strlen(rows[i].why)) == 0, "%s: \"%s\"",
+                      rows[i].rule, why ? why : "accepted");
+        free(exact);
+    }
+}
+
+Test(payload, wire_bytes_are_bounded_and_typed, .init = load, .fini = unload)
+{
+    static const struct wire_row rows[] = {
+        WIRE("one sample without columns", ONE, NULL),
+        WIRE("nothing at all", "", "d_ms: no samples"),
+        WIRE("a tag without value", ONE "\x08", "boot_id: cut short"),
+        WIRE("a tag that does not end", ONE "\x88", "the payload has a broken tag"),
+        WIRE("a tag of six bytes", ONE "\x88\x80\x80\x80\x80\x00\x01", "the payload has a broken"),
+        WIRE("field number 0", ONE "\x00\x01", "the payload has a broken tag"),
+        WIRE("an over-long varint of ten bytes", ONE "\x08\x81\x80\x80\x80\x80\x80\x80\x80\x80\x00",
+             NULL),
+        WIRE("a varint of eleven bytes", ONE "\x08\x81\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00",
+             "boot_id: cut short, or"),
+        WIRE("a varint of 65 bits", ONE "\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02",
+             "boot_id: cut short, or"),
+        WIRE("32 bits", ONE "\x08\xff\xff\xff\xff\x0f", NULL),
+        WIRE("33 bits in a uint32", ONE "\x08\xff\xff\xff\xff\x1f", "boot_id: number too large"),
+        WIRE("a uint32 as fixed32", ONE "\x0d\x01\x00\x00\x00", "boot_id: wrong wire type"),
+        WIRE("a uint32 as bytes", ONE "\x0a\x01\x01", "boot_id: wrong wire type"),
+        WIRE("a column as fixed32", ONE "\x5d\x01\x00\x00\x00", "d_lat_e7: wrong wire type"),
+        WIRE("a column cut short", ONE "\x5a\x02\x01", "d_lat_e7: cut short"),
+        WIRE("a value that its piece cuts", ONE "\x5a\x01\x80\x08\x01", "d_lat_e7: cut short, or"),
+        WIRE("a value of 33 bits", ONE "\x5a\x05\x80\x80\x80\x80\x10", "d_lat_e7: number too"),
+        WIRE("a length beyond the payload", ONE "\x5a\x7f\x01", "d_lat_e7: cut short"),
+        WIRE("a huge length", ONE "\x5a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x01",
+             "d_lat_e7: cut short"),
+        WIRE("any number is a bool", ONE "\x28\x80\x01", NULL),
+        WIRE("unknown varint", ONE "\xc8\x3e\x05", NULL),
+        WIRE("unknown fixed64", ONE "\xc9\x3e\x01\x02\x03\x04\x05\x06\x07\x08", NULL),
+        WIRE("unknown bytes", ONE "\xca\x3e\x02\xff\xff", NULL),
+        WIRE("unknown fixed32", ONE "\xcd\x3e\x01\x02\x03\x04", NULL),
+        WIRE("unknown field cut short", ONE "\xcd\x3e\x01", "an unknown field is cut"),
+        WIRE("unknown bytes cut short", ONE "\xca\x3e\x05\x01", "an unknown field is cut"),
+        WIRE("a group", ONE "\xcb\x3e\xcc\x3e", "an unknown field is cut short or a group"),
+        WIRE("wire type 7", ONE "\xcf\x3e\x01", "an unknown field is cut short or a group"),
+        WIRE("the reserved field 6 is unknown", ONE "\x30\x05", NULL),
+        WIRE("missing as a number", ONE "\xf0\x01\x01", "missing: wrong wire type"),
+        WIRE("missing cut short", ONE "\xf2\x01\x05\x08", "missing: cut short"),
+    };
+
+    expect_rows(batch, rows, ARRAY_LEN(rows));
+}
+
+Test(payload, columns_in_pieces_and_out_of_order_are_one_column, .init = load, .fini = unload)
+{
+    static const struct wire_row rows[] = {
+        WIRE("two packed pieces", TWO "\x5a\x01\x02\x5a\x01\x02", NULL),
+        WIRE("one by one", TWO "\x58\x02\x58\x02", NULL),
+        WIRE("packed and alone", TWO "\x5a\x01\x02\x58\x02", NULL),
+        WIRE("an empty piece between", TWO "\x5a\x01\x02\x5a\x00\x5a\x01\x02", NULL),
+        WIRE("an empty column is no column", TWO "\x5a\x00", NULL),
+        WIRE("a column before the time", "\x5a\x02\x02\x02" TWO, NULL),
+        WIRE("time in two pieces around it", ONE "\x5a\x02\x02\x02\x52\x01\x05", NULL),
+        WIRE("an empty column before the time", "\xd2\x01\x00" ONE "\x58\x02", NULL),
+        WIRE("too short before the time", "\x5a\x01\x02" TWO, "d_lat_e7: length"),
+        WIRE("too long in pieces", ONE "\x5a\x01\x02\x5a\x01\x02", "d_lat_e7: length"),
+        WIRE("the sum leaves its bounds in a later piece",
+             TWO "\x5a\x05\x80\xa4\xa8\xda\x06\x5a\x01\x02", "d_lat_e7: value out"),
+        WIRE("a run split between value and count", TWO "\xba\x01\x01\x03\xba\x01\x01\x02", NULL),
+        WIRE("missing with runs one by one", TWO "\x5a\x01\x02\xf2\x01\x06\x08\x0b\x10\x01\x10\x01",
+             NULL),
+        WIRE("missing before its column", "\xf2\x01\x06\x08\x0b\x12\x02\x01\x01" TWO "\x5a\x01\x02",
+             NULL),
+        WIRE("missing with an unknown field",
+             TWO "\x5a\x01\x02\xf2\x01\x08\x08\x0b\x12\x02\x01\x01\x18\x05", NULL),
+        WIRE("the last column number counts",
+             TWO "\x5a\x01\x02\xf2\x01\x08\x08\x63\x08\x0b\x12\x02\x01\x01", NULL),
+    };
+
+    expect_rows(batch, rows, ARRAY_LEN(rows));
+}
+
+Test(payload, any_spelling_gives_the_same_rows, .init = load, .fini = unload)
+{
+    static const struct wire_row rows[] = {
+        WIRE("packed", TWO "\x5a\x02\x02\x04\xba\x01\x04\x03\x01\x04\x01", NULL),
+        WIRE("in pieces", "\xba\x01\x01\x03\x5a\x01\x02" TWO "\xba\x01\x03\x01\x04\x01\x58\x04",
+             NULL),
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct payload_rows walk;
+        struct payload_row row;
+
+        cr_assert(payload_rows_init(&walk, batch, rows[i].bytes), "%s", rows[i].rule);
+        cr_assert(payload_rows_next(&walk, &row));
+        cr_expect_eq(row.present, 1u | 1u << 12, "%s", rows[i].rule);
+        cr_expect_eq(row.values[0], 1, "%s", rows[i].rule);
+        cr_expect_eq(row.values[12], 3, "%s", rows[i].rule);
+        cr_assert(payload_rows_next(&walk, &row));
+        cr_expect_eq(row.time_ms, 5, "%s", rows[i].rule);
+        cr_expect_eq(row.values[0], 3, "%s", rows[i].rule);
+        cr_expect_eq(row.values[12], 4, "%s", rows[i].rule);
+        cr_expect(!payload_rows_next(&walk, &row), "%s", rows[i].rule);
+    }
+}
+
+Test(payload, a_singular_number_that_repeats_counts_once_with_its_last_value, .init = load,
+     .fini = unload)
+{
+    struct payload_facts facts;
+    const char *why = "";
+
+    cr_assert(payload_validate(batch, STR_LITERAL(ONE "\x08\x01\x08\x07"), &facts, &why), "%s",
+              why);
+    cr_expect_eq(facts.boot, 7);
+    /* Only the last one must be in bounds. */
+    cr_expect(payload_validate(
+        batch, STR_LITERAL(ONE "\x20\xff\xff\xff\xff\xff\xff\xff\x7f\x20\x05"), &facts, &why));
+    cr_expect_eq(facts.first_ms, 5);
+}
+
+Test(payload, no_prefix_of_a_batch_passes_unseen, .init = load, .fini = unload)
+{
+    struct sound s;
+    uint8_t room[512];
+    struct str bytes;
+    size_t valid = 0;
+
+    sound_init(&s);
+    bytes = packed(&s.b, room, sizeof room);
+    for (size_t len = 0; len < bytes.len; len++) {
+        uint8_t *exact = malloc(len ? len : 1);
+        Freehub__V1__Batch *b;
+        struct reference expected;
+
+        memcpy(exact, bytes.at, len);
+        b = freehub__v1__batch__unpack(NULL, len, exact);
+        if (!verdict(batch, exact, len)) { /* the cut fell between two fields */
+            valid++;
+            cr_assert_not_null(b);
+            cr_expect(reference_expand(b, &expected), "the first %zu bytes", len);
+            free(expected.samples);
+        } else if (b) {
+            cr_expect(!reference_expand(b, &expected), "the first %zu bytes", len);
+        }
+        if (b)
+            freehub__v1__batch__free_unpacked(b, NULL);
+        free(exact);
+    }
+    cr_expect_eq(valid, 7, "d_ms, then six columns; the seventh needs Missing: %zu", valid);
+}
+
+Test(payload, a_batch_has_1024_samples_at_most, .init = load, .fini = unload)
+{
+    static uint32_t d_ms[SCHEMA_SAMPLES_MAX + 1];
+    static int32_t lat[SCHEMA_SAMPLES_MAX + 1];
+    static uint8_t room[8192];
+    Freehub__V1__Batch b = FREEHUB__V1__BATCH__INIT;
+    struct str bytes;
+    const char *why;
+
+    b.d_ms = d_ms;
+    b.d_lat_e7 = lat;
+    b.n_d_ms = b.n_d_lat_e7 = SCHEMA_SAMPLES_MAX;
+    bytes = packed(&b, room, sizeof room);
+    why = verdict(batch, bytes.at, bytes.len);
+    cr_expect_null(why, "%s", why);
+    b.n_d_ms = b.n_d_lat_e7 = SCHEMA_SAMPLES_MAX + 1;
+    bytes = packed(&b, room, sizeof room);
+    why = verdict(batch, bytes.at, bytes.len);
+    cr_assert_not_null(why);
+    cr_expect_str_eq(why, "d_ms: more samples than a batch may have");
+}
+
+/* ---- the newest values ---- */
+
+Test(payload, the_newest_value_has_its_own_time, .init = load, .fini = unload)
+{
+    Freehub__V1__Batch b = FREEHUB__V1__BATCH__INIT;
+    Freehub__V1__Missing tail = FREEHUB__V1__MISSING__INIT, *list[] = {&tail};
+    uint32_t d_ms[] = {0, 10, 10, 10}, acc[] = {5, 7, 0, 0}, runs[] = {2, 2};
+    int32_t speed[] = {100, 11}, alt[] = {1, 1, 1, 1};
+    int64_t times_ms[SCHEMA_COLUMNS_MAX];
+    struct payload_facts facts;
+    struct payload_row row;
+    uint8_t room[256];
+
+    b.base_ms = 1000;
+    FIELD(&b, d_ms, d_ms);
+    FIELD(&b, acc_dm, acc);
+    FIELD(&b, d_alt_dm, alt);
+    FIELD(&b, d_speed_cms, speed);
+    tail.column = 15;
+    FIELD(&tail, runs, runs);
+    FIELD(&b, missing, list);
+    cr_assert(payload_last(batch, packed(&b, room, sizeof room), &facts, &row, times_ms));
+    cr_expect_eq(row.present, 1u << 2 | 1u << 3 | 1u << 4);
+    cr_expect_eq(row.values[2], 4);
+    cr_expect_eq(times_ms[2], 1030);
+    cr_expect_eq(row.values[3], 7, "without a fix there is no accuracy");
+    cr_expect_eq(times_ms[3], 1010);
+    cr_expect_eq(row.values[4], 111, "the last two are missing");
+    cr_expect_eq(times_ms[4], 1010);
+    acc[0] = acc[1] = 0;
+    cr_assert(payload_last(batch, packed(&b, room, sizeof room), &facts, &row, times_ms));
+    cr_expect_eq(row.present, 1u << 2 | 1u << 4, "never a fix: no value");
+}
+
+/* ---- types that are not columnar ---- */
+
+Test(payload, an_event_is_one_row_of_its_numbers, .init = load, .fini = unload)
+{
+    const struct schema *schema = schema_by_id(set, 2);
+    Freehub__V1__TripStart t;
+    char zone[] = "Europe/Berlin";
+    struct payload_rows rows;
+    struct payload_row row;
+    uint8_t room[128];
+    size_t len;
+
+    freehub__v1__trip_start__init(&t);
+    t.boot_id = 7;
+    t.trip_seq = 3;
+    t.start_ms = 1790000000000;
+    t.time_ok = true;
+    t.lat_e7 = -5;
+    t.tz = zone;
+    len = freehub__v1__trip_start__pack(&t, room);
+    cr_assert(payload_rows_init(&rows, schema, str_of_bytes(room, len)));
+    cr_expect_eq(rows.facts.boot, 7);
+    cr_expect_eq(rows.facts.trip, 3);
+    cr_expect_eq(rows.facts.sample_count, 1);
+    cr_expect_eq(rows.facts.last_ms, 1790000000000);
+    cr_expect(rows.facts.time_ok);
+    cr_assert(payload_rows_next(&rows, &row));
+    cr_expect_eq(row.time_ms, 1790000000000);
+    cr_expect_eq(row.present, 0xffu, "all but the longitude, whose 0 means none");
+    cr_expect_eq(row.values[0], 7);
+    cr_expect_eq(row.values[5], 0, "a number that was not sent is 0");
+    cr_expect_eq(row.values[7], -5);
+    cr_expect(!payload_rows_next(&rows, &row));
+}
+
+Test(payload, text_and_nested_messages_are_checked, .init = load, .fini = unload)
+{
+    static const struct wire_row trip_start[] = {
+        WIRE("nothing is a trip with defaults", "", NULL),
+        WIRE("UTF-8", "\x52\x06\xc3\xa9\xe2\x82\xac\x41", NULL),
+        WIRE("a byte that is not", "\x52\x01\xff", "rider_id: not UTF-8"),
+        WIRE("over-long", "\x52\x02\xc0\xaf", "rider_id: not UTF-8"),
+        WIRE("a surrogate", "\x52\x03\xed\xa0\x80", "rider_id: not UTF-8"),
+        WIRE("above U+10FFFF", "\x52\x04\xf4\x90\x80\x80", "rider_id: not UTF-8"),
+        WIRE("cut in the middle", "\x52\x02\xe2\x82", "rider_id: not UTF-8"),
+        WIRE("text as a number", "\x50\x01", "rider_id: wrong wire type"),
+        WIRE("text cut short",
+             "\x52\x05"
+             "abc",
+             "rider_id: cut short"),
+        WIRE("charge above 100 %", "\x38\xe9\x07", "soc_pm: value out of bounds"),
+    };
+    static const struct wire_row hello[] = {
+        WIRE("bytes are any", "\x42\x02\xff\xfe", NULL),
+        WIRE("a component", "\x2a\x06\x0a\x04main", NULL),
+        WIRE("its text is UTF-8", "\x2a\x03\x0a\x01\xff", "component: not UTF-8"),
+        WIRE("its numbers fit", "\x2a\x06\x18\xff\xff\xff\xff\x1f", "security_counter: number too"),
+        WIRE("it ends where it ends", "\x2a\x02\x0a\x04main", "component: cut short"),
+        WIRE("its tags are whole", "\x2a\x01\x80", "a nested message has a broken tag"),
+        WIRE("it may have unknown fields", "\x2a\x03\xc8\x3e\x05", NULL),
+        WIRE("but no groups", "\x2a\x02\xcb\x3e", "a nested message has an unknown field"),
+        WIRE("it is no number", "\x28\x05", "running: wrong wire type"),
+    };
+
+    expect_rows(schema_by_id(set, 2), trip_start, ARRAY_LEN(trip_start));
+    expect_rows(schema_by_id(set, 4), hello, ARRAY_LEN(hello));
+}
