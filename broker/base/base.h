@@ -12,6 +12,9 @@
 #define NORETURN __attribute__((noreturn))
 #define PRINTF_LIKE(format_index, first_arg)                                                       \
     __attribute__((format(printf, format_index, first_arg)))
+/* A large local whose parts are written before they are read: without this the release build, which
+ * clears locals, spends its time on it. */
+#define UNINITIALIZED       __attribute__((uninitialized))
 #define LIKELY(condition)   __builtin_expect(!!(condition), 1)
 #define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 

@@ -12,8 +12,8 @@ enum { TIME_COLUMN = SCHEMA_COLUMNS_MAX, MISSING_RUNS_FIELD = 2 };
 bool payload_validate(const struct schema *schema, struct str payload, struct payload_facts *out,
                       const char **why)
 {
-    int64_t values[SCHEMA_COLUMNS_MAX];
-    struct walk w;
+    UNINITIALIZED int64_t values[SCHEMA_COLUMNS_MAX];
+    UNINITIALIZED struct walk w;
 
     if (!walk_payload(&w, schema, payload, values)) {
         *why = w.why;
@@ -149,8 +149,8 @@ static void rows_find_pieces(struct payload_rows *rows, const uint8_t *at)
 
 bool payload_rows_init(struct payload_rows *rows, const struct schema *schema, struct str payload)
 {
-    int64_t values[SCHEMA_COLUMNS_MAX];
-    struct walk w;
+    UNINITIALIZED int64_t values[SCHEMA_COLUMNS_MAX];
+    UNINITIALIZED struct walk w;
 
     if (!walk_payload(&w, schema, payload, values))
         return false;
@@ -233,8 +233,8 @@ bool payload_rows_next(struct payload_rows *rows, struct payload_row *out)
 static void last_by_rows(const struct schema *s, struct str payload, uint64_t wanted,
                          struct payload_row *out, int64_t times_ms[SCHEMA_COLUMNS_MAX])
 {
-    struct payload_rows rows;
-    struct payload_row row;
+    UNINITIALIZED struct payload_rows rows;
+    UNINITIALIZED struct payload_row row;
 
     if (!payload_rows_init(&rows, s, payload))
         return;
@@ -253,7 +253,7 @@ bool payload_last(const struct schema *schema, struct str payload, struct payloa
                   struct payload_row *out, int64_t times_ms[SCHEMA_COLUMNS_MAX])
 {
     uint64_t older = 0; /* columns that do not end with the last sample's value */
-    struct walk w;
+    UNINITIALIZED struct walk w;
 
     if (!walk_payload(&w, schema, payload, out->values))
         return false;
