@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "broker/base/map.h"
+#include "test/unit/failing.h"
 
 enum { MANY = 10000 };
 
@@ -150,5 +151,31 @@ Test(map, can_be_used_again_after_fini)
     cr_expect_null(map_find(&m, key_of(1)));
     fill(&m, 10);
     cr_expect_eq(map_find(&m, key_of(1)), &values[1]);
+    map_fini(&m);
+}
+
+Test(map, no_memory_changes_nothing)
+{
+    struct map m;
+    int failures = 0;
+
+    map_init(&m, MANY);
+    for (size_t i = 0; i < 100; i++) {
+        for (int n = 0; n < 2; n++) { /* more buckets when it is time, then the entry */
+            failing_mem_at(n);
+            int rc = map_insert(&m, key_of(i), &values[i]);
+            if (!failing_mem_hit())
+                break;
+            cr_assert_eq(rc, ERR_NOMEM);
+            cr_assert_eq(m.count, i);
+            cr_assert_null(map_find(&m, key_of(i)));
+            failures++;
+        }
+        if (!map_find(&m, key_of(i)))
+            cr_assert_eq(map_insert(&m, key_of(i), &values[i]), 0);
+    }
+    cr_expect_geq(failures, 100);
+    for (size_t i = 0; i < 100; i++)
+        cr_expect_eq(map_find(&m, key_of(i)), &values[i]);
     map_fini(&m);
 }

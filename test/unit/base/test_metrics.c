@@ -3,6 +3,7 @@
 #include "broker/base/mem.h"
 #include "broker/base/metrics.h"
 #include "broker/base/thread.h"
+#include "test/unit/failing.h"
 
 enum { RECEIVED, SENT, COUNTERS };
 enum { THREADS = 3, TURNS = 100000 };
@@ -48,6 +49,14 @@ Test(metrics, a_reader_sees_the_sum_of_all_threads)
     metrics_free(metrics);
     mem_free(all);
     mem_free(histograms);
+}
+
+Test(metrics, no_memory_is_an_error)
+{
+    failing_mem_at(0);
+    cr_expect_eq(metrics_new(&metrics, COUNTERS, THREADS), ERR_NOMEM);
+    cr_expect(failing_mem_hit());
+    metrics_free(NULL);
 }
 
 Test(metrics, an_empty_histogram_reads_zero)

@@ -110,6 +110,15 @@ Test(thread, has_a_name_that_is_cut_to_fit_and_takes_no_signals)
     shared_fini(&s);
 }
 
+Test(thread, a_broken_use_of_a_lock_stops_the_process, .signal = SIGABRT)
+{
+    struct mutex mutex;
+
+    mutex_init(&mutex);
+    mutex_lock(&mutex);
+    mutex_lock(&mutex);
+}
+
 Test(thread, waiting_ends_at_the_stated_moment)
 {
     struct shared s;
