@@ -29,7 +29,11 @@ int access_store_open(struct cli *cli, struct access_store *out, struct err_deta
     options.folder = data;
     options.schemas = out->schemas;
     options.read_only = true;
-    return store_open(&out->store, &options, detail);
+    rc = store_open(&out->store, &options, detail);
+    if (rc == ERR_NOTFOUND)
+        return err_set(detail, rc, "%s holds no store yet: freehubd --data %s makes it", data,
+                       data);
+    return rc;
 }
 
 void access_store_close(struct access_store *a)
@@ -78,7 +82,8 @@ static bool address_read(const char *url, struct access_address *out)
     if (!url || strncmp(url, scheme, sizeof scheme - 1) != 0 || colon < url + sizeof scheme - 1)
         return false;
     host = (struct str){url + sizeof scheme - 1, (size_t)(colon - (url + sizeof scheme - 1))};
-    if (str_equal(host, STR_LITERAL("0.0.0.0")) || str_equal(host, STR_LITERAL("[::]")))
+    if (str_equal(host, STR_LITERAL("0.0.0.0")) || str_equal(host, STR_LITERAL("[::]")) ||
+        str_equal(host, STR_LITERAL("::")))
         host = STR_LITERAL("localhost");
     snprintf(out->host, sizeof out->host, "%.*s", (int)host.len, host.at);
     if (count_parse(str_from(colon + 1), &port) || port == 0 || port > 65535)

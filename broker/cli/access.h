@@ -17,6 +17,9 @@ struct access_store {
 CHECKED int access_store_open(struct cli *cli, struct access_store *out, struct err_detail *detail);
 void access_store_close(struct access_store *a);
 
+/* What identity_name_valid() wants, for messages. */
+#define ACCESS_NAME_RULE "1 to 64 bytes of UTF-8 without spaces, control characters and + # / $ \\"
+
 /* Make the data folder (mode 0700) and the development CA in its pki/ when missing. The caller
  * frees
  * `*out_pki`, the path of pki/. */

@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include "broker/auth/identity.h"
 #include "broker/auth/pki.h"
 #include "broker/base/chrono.h"
 #include "broker/base/mem.h"
@@ -39,9 +40,6 @@ static int bikes_issue(struct cli *cli, const struct cli_words *ids, const char 
         rc = pki_issue(pki, PKI_BIKE, str_from(id), false, &files, &detail);
         if (rc == ERR_EXISTS)
             return cli_fail(cli, CLI_REFUSED, "bike \"%s\" has a certificate already", id);
-        if (rc == ERR_INVALID)
-            return cli_fail(cli, CLI_USAGE, "\"%s\" cannot be a bike's id: %s", id,
-                            detail.text[0] ? detail.text : "1 to 64 bytes without + # / $");
         if (rc)
             return cli_fail_err(cli, rc, &detail);
         if (!list) {
@@ -70,6 +68,10 @@ int verb_bikes_add(struct cli *cli, int argc, char **argv)
 
     if (!cli_parse_words(cli, &ids, 1, CLI_WORDS_MAX, argc, argv, &code))
         return code;
+    for (size_t i = 0; i < ids.count; i++)
+        if (!identity_name_valid(str_from(ids.at[i])))
+            return cli_fail(cli, CLI_USAGE, "\"%s\" cannot be a bike's id: " ACCESS_NAME_RULE,
+                            ids.at[i]);
     rc = access_pki_open(cli, &pki, &detail);
     if (rc)
         return cli_fail_err(cli, rc, &detail);

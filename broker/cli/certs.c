@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "broker/auth/acl.h"
+#include "broker/auth/identity.h"
 #include "broker/auth/pki.h"
 #include "broker/base/chrono.h"
 #include "broker/base/mem.h"
@@ -111,11 +112,6 @@ static int service_make(struct cli *cli, const struct service *service, const ch
         service_files(pki, name, &files);
         rc = 0;
     }
-    if (rc == ERR_INVALID) {
-        code = cli_fail(cli, CLI_USAGE, "\"%s\" cannot be a service's name: %s", name,
-                        detail.text[0] ? detail.text : "1 to 64 bytes without + # / $");
-        goto out;
-    }
     if (rc == 0)
         rc = acl_file_grant(acl, str_from(name), service->read, service->write, &detail);
     if (rc) {
@@ -139,6 +135,9 @@ int verb_certs_service(struct cli *cli, int argc, char **argv)
 
     if (!cli_parse(cli, &parser, &service, argc, argv, &code))
         return code;
+    if (!identity_name_valid(str_from(service.name.at[0])))
+        return cli_fail(cli, CLI_USAGE, "\"%s\" cannot be a service's name: " ACCESS_NAME_RULE,
+                        service.name.at[0]);
     if (service.read_count == 0 && service.write_count == 0)
         service.read[0] = "v1/b/#";
     rc = access_pki_open(cli, &pki, &detail);
@@ -153,6 +152,7 @@ int verb_certs_service(struct cli *cli, int argc, char **argv)
 
 struct listing {
     struct output *list;
+    enum pki_profile profile;
     const char *kind;
     int rc;
 };
@@ -160,13 +160,17 @@ struct listing {
 static bool on_certificate(void *ctx, struct str name, int64_t not_after_ms)
 {
     struct listing *listing = ctx;
-    char until[CHRONO_ISO_MAX], days[24], *text = mem_copy_text(name);
+    bool is_ca = listing->profile == PKI_SERVER && str_equal(name, STR_LITERAL("ca"));
+    char until[CHRONO_ISO_MAX], days[24], *text;
 
+    if (listing->profile == PKI_SERVER && str_equal(name, STR_LITERAL("ca-bundle")))
+        return true; /* the CA once more, for clients */
+    text = mem_copy_text(name);
     chrono_iso_format(until, not_after_ms);
     snprintf(days, sizeof days, "%lld",
              (long long)((not_after_ms - chrono_wall_ms()) / (24 * 3600 * 1000)));
-    listing->rc =
-        output_row(listing->list, (const char *const[]){listing->kind, text, until, days});
+    listing->rc = output_row(
+        listing->list, (const char *const[]){is_ca ? "ca" : listing->kind, text, until, days});
     mem_free(text);
     return listing->rc == 0;
 }
@@ -181,7 +185,7 @@ int verb_certs_list(struct cli *cli, int argc, char **argv)
         enum pki_profile profile;
         const char *kind;
     } kinds[] = {{PKI_SERVER, "server"}, {PKI_SERVICE, "service"}, {PKI_BIKE, "bike"}};
-    struct listing listing = {NULL, NULL, 0};
+    struct listing listing = {.list = NULL};
     struct err_detail detail = {""};
     struct cli_words none;
     char *pki;
@@ -194,6 +198,7 @@ int verb_certs_list(struct cli *cli, int argc, char **argv)
                         "%s has no keys yet: freehub bikes add ID makes the first", cli_data(cli));
     rc = output_begin(&listing.list, cli->out, cli->format, columns, ARRAY_LEN(columns));
     for (size_t i = 0; i < ARRAY_LEN(kinds) && rc == 0; i++) {
+        listing.profile = kinds[i].profile;
         listing.kind = kinds[i].kind;
         rc = pki_each(pki, kinds[i].profile, on_certificate, &listing, &detail);
         rc = rc ? rc : listing.rc;
