@@ -93,6 +93,7 @@ int transport_connect(struct transport *t, struct net_loop *l, const char *host,
     struct addrinfo *all = NULL;
     struct connecting *c;
     char service[8];
+    size_t host_len = strlen(host);
     int rc;
 
     snprintf(service, sizeof service, "%u", port);
@@ -100,11 +101,11 @@ int transport_connect(struct transport *t, struct net_loop *l, const char *host,
     if (rc)
         return err_set(detail, rc == EAI_MEMORY ? ERR_NOMEM : ERR_NOTFOUND,
                        "cannot find the address of \"%s\": %s", host, gai_strerror(rc));
-    c = mem_new(sizeof *c + strlen(host) + 1);
+    c = mem_new(sizeof *c + host_len + 1);
     c->t = t;
     c->client = client;
     c->all = c->next = all;
-    strcpy(c->host, host);
+    memcpy(c->host, host, host_len + 1);
     transport_init(t, l, events);
     start(c);
     return 0;
