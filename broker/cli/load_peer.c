@@ -104,12 +104,12 @@ int load_peer_flush(struct load_peer *p, int epoll_fd)
     ssize_t sent;
 
     if (p->out.len == 0)
-        return watch(p, epoll_fd, EPOLL_CTL_MOD, p->eager ? EPOLLIN | EPOLLOUT : EPOLLIN);
+        return watch(p, epoll_fd, EPOLL_CTL_MOD, EPOLLIN);
     sent = send(p->fd, p->out.at, p->out.len, MSG_NOSIGNAL);
     if (sent < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : ERR_NETWORK;
     buf_drop_front(&p->out, (size_t)sent);
-    return p->out.len > 0 || p->eager ? 0 : watch(p, epoll_fd, EPOLL_CTL_MOD, EPOLLIN);
+    return p->out.len > 0 ? 0 : watch(p, epoll_fd, EPOLL_CTL_MOD, EPOLLIN);
 }
 
 /* One whole packet. */

@@ -10,6 +10,8 @@
 #include "broker/cli/load_feed.h"
 #include "broker/codec/packet.h"
 
+enum { LOAD_BURSTS_MAX = 2 };
+
 enum load_peer_state {
     LOAD_PEER_CONNECTING,
     LOAD_PEER_GREETING,
@@ -27,7 +29,6 @@ struct load_peer {
     int fd; /* -1: none */
     enum load_peer_state state;
     bool subscriber;
-    bool eager;         /* always wants to know that the socket takes bytes */
     uint32_t index;     /* among publishers, or among subscribers */
     uint32_t events;    /* what epoll watches */
     struct buf out, in; /* left over */
@@ -40,7 +41,9 @@ struct load_peer {
     uint16_t last_id;
     struct load_slot *slots; /* by packet id, modulo */
     uint32_t slot_mask;
-    uint64_t due; /* open loop: messages intended so far */
+    uint64_t due;                     /* open loop: messages intended so far */
+    uint32_t bursts[LOAD_BURSTS_MAX]; /* QoS 0: messages before each PINGREQ, oldest first */
+    uint32_t burst_count;
 };
 
 /* What a peer tells its owner. `now_ns` is when the bytes were read. */

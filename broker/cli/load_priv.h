@@ -43,7 +43,7 @@ struct load_options {
 
 /* What a run found. Times in ns. */
 struct load_result {
-    uint64_t messages;   /* acknowledged with QoS 1, sent with QoS 0, inside the measurement */
+    uint64_t messages;   /* inside the measurement; QoS 0: known to be read, or sent at a rate */
     uint64_t deliveries; /* at the subscribers, inside the measurement */
     uint64_t took_ns;
     uint64_t own_cpu_ns;

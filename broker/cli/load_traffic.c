@@ -7,7 +7,9 @@
  *    broker has read everything when the answers are there.
  * 4. TRAILING: the last deliveries, when they are to be verified.
  *
- * Message k of an open loop belongs to publisher k modulo their number and is due at k / rate. */
+ * With QoS 0 a closed loop is closed by a PINGREQ after each window of messages: they count when it
+ * is answered, and two windows may wait for that. Message k of an open loop belongs to publisher k
+ * modulo their number and is due at k / rate. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -36,6 +38,8 @@ enum {
     QUIET_S = 2, /* deliveries that pause this long are over */
 };
 
+static const uint8_t pingreq[] = {MQTT_PINGREQ << 4, 0};
+
 /* When a message was sent, kept until its delivery. */
 struct since {
     uint64_t ns;
@@ -57,7 +61,8 @@ struct traffic {
     int epoll_fd;
     enum phase phase;
     struct load_peer *peers; /* publishers, then subscribers */
-    uint32_t count, opened, ready, connecting, pongs;
+    uint32_t count, opened, ready, connecting;
+    uint64_t pings, pongs;
     uint64_t start_ns, phase_until_ns, measured_from_ns, last_delivery_ns;
     uint64_t issued; /* messages sent or due, of all publishers */
     uint64_t deliveries_expected;
@@ -102,7 +107,7 @@ static uint64_t intended_ns(const struct traffic *t, const struct load_peer *p)
 /* Whether the publisher may send another one now. */
 static bool has_turn(const struct traffic *t, const struct load_peer *p)
 {
-    if (t->o->qos > 0 && p->in_flight >= p->window)
+    if (t->o->qos > 0 ? p->in_flight >= p->window : p->burst_count == LOAD_BURSTS_MAX)
         return false;
     if (t->gap_ns > 0)
         return p->next_number < p->due;
@@ -123,44 +128,73 @@ static struct load_slot *slot_take(struct load_peer *p)
     return slot;
 }
 
-/* Send what is the publisher's turn, in one call. With QoS 0 and no rate there is always more, so
- * at most a window of it. */
+/* Append one message to the burst; returns its length. */
+static size_t feed_one(struct traffic *t, struct load_peer *p, uint8_t *to, uint64_t now_ns,
+                       int64_t wall_ms)
+{
+    uint64_t since_ns = t->gap_ns > 0 ? intended_ns(t, p) : now_ns;
+    uint16_t id = 0;
+
+    if (t->o->qos > 0) {
+        struct load_slot *slot = slot_take(p);
+
+        slot->since_ns = since_ns;
+        id = slot->id;
+    }
+    if (t->since)
+        t->since[(size_t)p->index * SINCE_ROOM + p->next_number % SINCE_ROOM] =
+            (struct since){since_ns, p->next_number};
+    load_feed_write(&p->feed, to, id, p->next_number, wall_ms);
+    p->next_number++;
+    if (t->gap_ns == 0)
+        t->issued++;
+    return p->feed.len;
+}
+
+/* Close a burst of QoS 0, see the top; returns the length of what was appended. */
+static size_t burst_close(struct traffic *t, struct load_peer *p, uint32_t sent, uint8_t *to)
+{
+    if (t->gap_ns > 0) {
+        if (t->phase == MEASURING)
+            t->out->messages += sent;
+        return 0;
+    }
+    p->bursts[p->burst_count++] = sent;
+    t->pings++;
+    memcpy(to, pingreq, sizeof pingreq);
+    return sizeof pingreq;
+}
+
+static void on_pingresp(struct traffic *t, struct load_peer *p)
+{
+    t->pongs++;
+    if (p->burst_count == 0)
+        return;
+    if (t->phase == MEASURING)
+        t->out->messages += p->bursts[0];
+    p->burst_count--;
+    memmove(p->bursts, p->bursts + 1, p->burst_count * sizeof *p->bursts);
+}
+
+/* Send what is the publisher's turn, at most a window, in one call. */
 static void feed(struct traffic *t, struct load_peer *p, uint64_t now_ns)
 {
-    bool qos0 = t->o->qos == 0;
     int64_t wall_ms = chrono_wall_ms();
-    uint32_t sent = 0;
-    size_t len = 0;
 
-    if (!is_publishing(t) || p->state != LOAD_PEER_READY || p->out.len > 0)
-        return;
-    while (has_turn(t, p) && len + p->feed.len <= BURST_BYTES && sent < p->window) {
-        uint64_t since_ns = t->gap_ns > 0 ? intended_ns(t, p) : now_ns;
-        uint16_t id = 0;
+    while (is_publishing(t) && p->state == LOAD_PEER_READY && p->out.len == 0 && has_turn(t, p)) {
+        uint32_t sent = 0;
+        size_t len = 0;
 
-        if (!qos0) {
-            struct load_slot *slot = slot_take(p);
-
-            slot->since_ns = since_ns;
-            id = slot->id;
+        while (has_turn(t, p) && len + p->feed.len <= BURST_BYTES && sent < p->window) {
+            len += feed_one(t, p, t->burst + len, now_ns, wall_ms);
+            sent++;
         }
-        if (t->since)
-            t->since[(size_t)p->index * SINCE_ROOM + p->next_number % SINCE_ROOM] =
-                (struct since){since_ns, p->next_number};
-        load_feed_write(&p->feed, t->burst + len, id, p->next_number, wall_ms);
-        len += p->feed.len;
-        p->next_number++;
-        sent++;
-        if (t->gap_ns == 0)
-            t->issued++;
+        t->out->sent += sent;
+        if (t->o->qos == 0)
+            len += burst_close(t, p, sent, t->burst + len);
+        if (load_peer_send(p, t->epoll_fd, t->burst, len))
+            fail(t, ERR_NETWORK, "a publisher's connection failed");
     }
-    if (sent == 0)
-        return;
-    t->out->sent += sent;
-    if (qos0 && t->phase == MEASURING)
-        t->out->messages += sent;
-    if (load_peer_send(p, t->epoll_fd, t->burst, len))
-        fail(t, ERR_NETWORK, "a publisher's connection failed");
 }
 
 /* Open loop: what has come due since the last turn. */
@@ -293,7 +327,7 @@ static void on_packet(void *ctx, struct load_peer *p, const struct mqtt_packet *
         p->state = LOAD_PEER_READY;
         t->ready++;
     } else if (packet->type == MQTT_PINGRESP) {
-        t->pongs++;
+        on_pingresp(t, p);
     } else if (packet->type == MQTT_DISCONNECT) {
         fail(t, ERR_CLOSED, mqtt_reason_text(packet->ack.reason));
     } else {
@@ -358,13 +392,6 @@ static void read_use(struct traffic *t, struct load_proc_use *out)
         fail(t, ERR_NOTFOUND, "there is no process with the given --pid");
 }
 
-static void begin_traffic(struct traffic *t, uint64_t now_ns)
-{
-    t->phase = WARMING;
-    t->start_ns = now_ns;
-    t->phase_until_ns = now_ns + (uint64_t)(t->o->warmup_s * 1e9);
-}
-
 static void begin_measuring(struct traffic *t)
 {
     read_use(t, &t->use_before);
@@ -377,9 +404,25 @@ static void begin_measuring(struct traffic *t)
         feed(t, &t->peers[i], t->measured_from_ns);
 }
 
+static void begin_traffic(struct traffic *t, uint64_t now_ns)
+{
+    t->start_ns = now_ns;
+    t->phase = WARMING;
+    t->phase_until_ns = now_ns + (uint64_t)(t->o->warmup_s * 1e9);
+    if (t->o->warmup_s <= 0)
+        begin_measuring(t);
+}
+
+/* Whether the given number of messages has been reached. */
+static bool is_complete(const struct traffic *t)
+{
+    bool answered = t->o->qos > 0 || t->gap_ns <= 0;
+
+    return t->o->messages > 0 && (answered ? t->out->messages : t->out->sent) >= t->o->messages;
+}
+
 static void begin_draining(struct traffic *t)
 {
-    struct mqtt_packet ping = {.type = MQTT_PINGREQ};
     struct load_proc_use after = {0};
 
     t->out->took_ns = chrono_mono_ns() - t->measured_from_ns;
@@ -389,15 +432,15 @@ static void begin_draining(struct traffic *t)
     t->phase = DRAINING;
     t->phase_until_ns = chrono_mono_ns() + DRAIN_S * UINT64_C(1000000000);
     for (uint32_t i = 0; i < t->o->publishers; i++) {
-        t->peers[i].eager = false;
-        if (load_peer_send_packet(&t->peers[i], t->o, t->epoll_fd, &ping))
+        t->pings++;
+        if (load_peer_send(&t->peers[i], t->epoll_fd, pingreq, sizeof pingreq))
             fail(t, ERR_NETWORK, "a publisher's connection failed");
     }
 }
 
 static bool has_drained(const struct traffic *t)
 {
-    return t->pongs == t->o->publishers && (t->o->qos == 0 || t->out->acked == t->out->sent);
+    return t->pongs == t->pings && (t->o->qos == 0 || t->out->acked == t->out->sent);
 }
 
 static void begin_trailing(struct traffic *t)
@@ -429,8 +472,7 @@ static void turn(struct traffic *t, uint64_t now_ns)
             begin_measuring(t);
         break;
     case MEASURING:
-        if (due || (t->o->messages > 0 && t->out->sent >= t->o->messages &&
-                    (t->o->qos == 0 || t->out->acked >= t->o->messages)))
+        if (due || is_complete(t))
             begin_draining(t);
         break;
     case DRAINING:
@@ -504,7 +546,6 @@ static int publisher_init(struct traffic *t, struct load_peer *p, uint32_t run)
     uint32_t slots = 4;
 
     p->window = t->o->window;
-    p->eager = t->o->qos == 0 && t->gap_ns == 0;
     while (slots < 4 * p->window)
         slots *= 2;
     p->slots = mem_new(slots * sizeof *p->slots);
@@ -522,7 +563,7 @@ static int traffic_init(struct traffic *t)
     t->count = o->publishers + o->subscribers;
     t->gap_ns = o->rate > 0 ? 1e9 / o->rate : 0;
     t->peers = mem_new(t->count * sizeof *t->peers);
-    t->burst = mem_new(BURST_BYTES);
+    t->burst = mem_new(BURST_BYTES + sizeof pingreq);
     t->acks = mem_new(ACKS_ROOM);
     if (o->subscribers > 0)
         t->since = mem_new((size_t)o->publishers * SINCE_ROOM * sizeof *t->since);
