@@ -2,6 +2,8 @@
 
 #include <criterion/criterion.h>
 
+#include "test/unit/failing.h"
+
 static uint16_t take(struct inflight *f)
 {
     uint16_t id = 0;
@@ -136,5 +138,30 @@ Test(inflight, acknowledgements_come_in_any_order)
     }
     for (unsigned i = 0; i < count; i++)
         cr_assert(inflight_has(&f, flying[i]));
+    inflight_fini(&f);
+}
+
+Test(inflight, without_memory_no_id_is_taken)
+{
+    struct inflight f;
+    unsigned failures = 0;
+
+    inflight_init(&f, 1000, 1000);
+    for (uint16_t i = 1; i <= 1000; i++) {
+        uint16_t id = 0;
+        int rc;
+
+        failing_mem_at(0);
+        rc = inflight_take(&f, &id);
+        if (failing_mem_hit()) {
+            cr_assert_eq(rc, ERR_NOMEM);
+            cr_assert_eq(inflight_count(&f), i - 1);
+            failures++;
+            rc = inflight_take(&f, &id);
+        }
+        cr_assert_eq(rc, 0);
+        cr_assert_eq(id, i);
+    }
+    cr_assert_eq(failures, 9, "8 to 2,048 places");
     inflight_fini(&f);
 }

@@ -4,6 +4,8 @@
 
 #include <criterion/criterion.h>
 
+#include "test/unit/failing.h"
+
 /* Message Expiry 60, Topic Alias 5, User Property a=b, as a PUBLISH of MQTT 5 brings them. */
 static const char body[] = "\x00\x03t/1\x00\x07"
                            "\x0f\x02\x00\x00\x00\x3c\x23\x00\x05\x26\x00\x01"
@@ -155,4 +157,23 @@ Test(message, the_last_reference_frees_it)
     cr_assert(str_equal(m->topic, STR_LITERAL("t/1")));
     message_unref(m);
     message_unref(NULL);
+}
+
+Test(message, without_memory_there_is_no_message_and_no_wire_form)
+{
+    struct mqtt_publish publish = {.topic = STR_LITERAL("t")};
+    struct message *m = NULL;
+    int rc;
+
+    failing_mem_at(0);
+    rc = message_new(&m, &publish, 0, 0);
+    cr_assert(failing_mem_hit());
+    cr_assert_eq(rc, ERR_NOMEM);
+    cr_assert_null(m);
+    cr_assert_eq(message_new(&m, &publish, 0, 0), 0);
+    failing_mem_at(0);
+    cr_assert_null(message_wire(m, MQTT_V5, 1));
+    cr_assert(failing_mem_hit());
+    cr_assert_not_null(message_wire(m, MQTT_V5, 1));
+    message_unref(m);
 }

@@ -2,6 +2,8 @@
 
 #include <criterion/criterion.h>
 
+#include "test/unit/failing.h"
+
 static struct outbox_limits limits;
 static struct outbox box;
 static uint32_t dropped;
@@ -168,5 +170,30 @@ Test(outbox, it_holds_its_own_reference)
     cr_assert_eq(m->refs, 1);
     cr_assert_null(box.qos0.entries);
     cr_assert_null(box.acked.entries);
+    message_unref(m);
+}
+
+Test(outbox, without_memory_a_message_is_refused_and_counted)
+{
+    struct message *m = make('a', 1);
+    int rc;
+
+    start(1000, 1000000);
+    failing_mem_at(0);
+    rc = outbox_push(&box, m, 1, false, &dropped);
+    cr_assert(failing_mem_hit());
+    cr_assert_eq(rc, ERR_NOMEM);
+    cr_assert_eq(dropped, 1);
+    cr_assert_eq(box.dropped_acked, 1);
+    cr_assert_eq(m->refs, 1);
+    for (unsigned i = 0; i < 8; i++)
+        cr_assert_eq(outbox_push(&box, m, 0, false, &dropped), 0);
+    failing_mem_at(0);
+    rc = outbox_push(&box, m, 0, false, &dropped);
+    cr_assert(failing_mem_hit());
+    cr_assert_eq(rc, ERR_NOMEM);
+    cr_assert_eq(box.dropped_qos0, 1);
+    cr_assert_eq(outbox_count(&box), 8);
+    outbox_fini(&box);
     message_unref(m);
 }

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "test/unit/failing.h"
+
 /* Subscribers are opaque to the tree: any distinct addresses will do. */
 static char people[64];
 
@@ -351,4 +353,41 @@ Test(subs, many_subscribers_of_many_filters_come_and_go, .init = set_up, .fini =
         cr_assert_eq(drop(filter, i % ARRAY_LEN(people)), 0);
     }
     cr_assert_eq(match("v1/b/bike-1/tel").count, ARRAY_LEN(people));
+}
+
+/* Each allocation of an addition fails in turn: the tree is as it was, and nothing leaks. */
+Test(subs, without_memory_nothing_is_added, .init = set_up, .fini = tear_down)
+{
+    unsigned failures = 0;
+    char filter[40];
+
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(filter, sizeof filter, "a/%u/b/+/#", i);
+        for (int n = 0;; n++) {
+            bool replaced;
+            uint64_t before = subs_generation(subs);
+            int rc;
+
+            failing_mem_at(n);
+            rc = subs_add(subs, str_from(filter), person(0), (struct sub_options){0}, &replaced);
+            if (!failing_mem_hit())
+                break;
+            failures++;
+            if (rc == 0)
+                continue;
+            cr_assert_eq(rc, ERR_NOMEM);
+            cr_assert_eq(subs_count(subs), i);
+            cr_assert_eq(subs_generation(subs), before);
+            cr_assert_eq(drop(filter, 0), ERR_NOTFOUND);
+        }
+        cr_assert_eq(subs_count(subs), i + 1);
+    }
+    cr_expect_geq(failures, 400); /* three nodes and a subscription each */
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(filter, sizeof filter, "a/%u/b/+/#", i);
+        failing_mem_at(0); /* a table that cannot shrink stays large */
+        cr_assert_eq(drop(filter, 0), 0);
+        (void)failing_mem_hit();
+    }
+    cr_assert_eq(match("a/1/b/c").count, 0);
 }
