@@ -266,7 +266,7 @@ int supply_room(struct supply *supply, struct segment *active, uint64_t bytes,
     return rc;
 }
 
-int supply_next(struct supply *supply, struct segment *old, struct segment **out,
+int supply_next(struct supply *supply, struct segment *old, uint64_t first, struct segment **out,
                 struct err_detail *detail)
 {
     int rc = 0;
@@ -280,6 +280,8 @@ int supply_next(struct supply *supply, struct segment *old, struct segment **out
         *out = supply->active = supply->next;
         supply->next = NULL;
         supply->old = old;
+        rc =
+            segment_name(*out, first, detail); /* under the lock: then another `next` may be made */
         cond_signal(&supply->work);
     }
     mutex_unlock(&supply->lock);

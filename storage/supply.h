@@ -30,10 +30,12 @@ CHECKED int supply_start(struct supply **out, const struct supply_options *optio
 CHECKED int supply_room(struct supply *supply, struct segment *active, uint64_t bytes,
                         struct err_detail *detail);
 
-/* The prepared segment becomes the active one; still without a name. `old`, which may be NULL, goes
- * to the supply, which seals and closes it. Errors as supply_room(). Writer thread. */
-CHECKED int supply_next(struct supply *supply, struct segment *old, struct segment **out,
-                        struct err_detail *detail);
+/* The prepared segment becomes the active one, with the name of `first`; it is the writer's even if
+ * that failed. `old`, which may be NULL, goes to the supply, which seals and closes it. Errors as
+ * supply_room(); when no segment was taken `*out` is left as it was and `old` stays the writer's.
+ * Writer thread. */
+CHECKED int supply_next(struct supply *supply, struct segment *old, uint64_t first,
+                        struct segment **out, struct err_detail *detail);
 
 /* Called after each commit; wakes the thread when room runs low. Writer thread. */
 void supply_used(struct supply *supply, const struct segment *active);

@@ -179,13 +179,11 @@ static int rotate(struct writer *w)
 {
     uint64_t old_first = w->active ? segment_first(w->active) : 0;
     uint64_t new_first = atomic_load(&w->next_sequence);
-    struct segment *next;
-    int rc = supply_next(w->options.supply, w->active, &next, &w->detail);
+    struct segment *next = NULL;
+    int rc = supply_next(w->options.supply, w->active, new_first, &next, &w->detail);
 
-    if (rc)
-        return rc;
-    w->active = next; /* the old one is the supply's now */
-    rc = segment_name(next, new_first, &w->detail);
+    if (next)
+        w->active = next; /* the old one is the supply's now */
     if (rc)
         return rc;
     w->active_since_ms = chrono_mono_ms();
