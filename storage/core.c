@@ -229,14 +229,19 @@ static int table_walk(const struct core *c, MDB_txn *txn, int table,
     if (rc)
         return rc;
     while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
-        rc = value_open(key, value, &body) ? visit(visitor, str_of_val(key), body) : ERR_CORRUPT;
-        if (rc == ERR_CORRUPT && visitor->bad)
-            visitor->bad(visitor->ctx, table_names[table]);
-        if (rc && rc != ERR_CORRUPT)
-            break;
+        int code =
+            value_open(key, value, &body) ? visit(visitor, str_of_val(key), body) : ERR_CORRUPT;
+
+        if (code == ERR_CORRUPT) {
+            if (visitor->bad)
+                visitor->bad(visitor->ctx, table_names[table]);
+        } else if (code) {
+            mdb_cursor_close(cursor);
+            return code;
+        }
     }
     mdb_cursor_close(cursor);
-    return rc == MDB_NOTFOUND ? 0 : rc > 0 || rc < -1000 ? err_from_mdb(rc) : rc;
+    return rc == MDB_NOTFOUND ? 0 : err_from_mdb(rc);
 }
 
 static int on_bike(const struct core_visitor *v, struct str key, struct str body)
