@@ -181,6 +181,7 @@ static void on_bytes(struct transport *t, size_t len)
     struct str bytes;
     size_t used;
 
+    worker_clock(c->worker);
     COUNT_ADD(c->worker, bytes_received, len);
     if (reads_into_held(c)) {
         c->held.len += (uint32_t)len;
@@ -353,6 +354,7 @@ static void on_ready(struct transport *t)
 
     if (c->state != CONN_OPENING)
         return;
+    worker_clock(c->worker);
     c->state = CONN_NEW;
     if (!peer->present)
         return;
@@ -376,6 +378,7 @@ static void on_end(struct transport *t, int err)
 
     if (c->state == CONN_CLOSING)
         return;
+    worker_clock(c->worker);
     LOG_DEBUG("connection_ended", F_STR("client", conn_client_id(c)),
               F_TEXT("why", err ? err_text(err) : "closed by the peer"));
     conn_close(c);

@@ -27,8 +27,8 @@ static enum mqtt_reason subscribe_one(struct conn *c, const struct mqtt_filter *
     uint32_t before = c->session->filter_count;
     int rc;
 
-    if (!topic_share_split(filter->topic, &is_share, &group, &rest))
-        return is_share ? MQTT_MALFORMED : MQTT_TOPIC_FILTER_INVALID; /* [MQTT-4.8.2-1] */
+    if (!topic_share_split(filter->topic, &is_share, &group, &rest) && is_share)
+        return MQTT_MALFORMED; /* [MQTT-4.8.2-1] [MQTT-4.8.2-2] */
     if (is_share && filter->no_local)
         return MQTT_PROTOCOL_ERROR; /* [MQTT-3.8.3-4] */
     if (is_share && conn_is_v5(c))

@@ -39,6 +39,15 @@ bool worker_is_current(const struct worker *w)
     return current_worker == w;
 }
 
+void worker_clock(struct worker *w)
+{
+    if (LIKELY(w->clock_is_read))
+        return;
+    w->wall_ms = chrono_wall_ms();
+    w->mono_ms = chrono_mono_ms();
+    w->clock_is_read = true;
+}
+
 /* ---- slots ---- */
 
 int worker_slot_take(struct worker *w, struct conn *c, uint32_t *slot, uint32_t *generation)
@@ -245,8 +254,7 @@ static void on_check(uv_check_t *check)
     struct worker *w = check->data;
 
     ring_sleep(w->ring, false);
-    w->wall_ms = chrono_wall_ms();
-    w->mono_ms = chrono_mono_ms();
+    worker_clock(w);
     w->storing = store_admission(w->server->store) == 0;
     if (UNLIKELY(atomic_load_explicit(&w->reload, memory_order_relaxed)))
         take_reload(w);
@@ -283,10 +291,13 @@ static void on_prepare(uv_prepare_t *prepare)
     struct worker *w = prepare->data;
 
     arm_tick(w);
+    w->clock_is_read = false;
     ring_sleep(w->ring, true);
     while (ring_committed(w->ring) != w->released) {
         ring_sleep(w->ring, false);
         pass(w);
+        if (UNLIKELY(w->stopping))
+            stop_turn(w); /* what it waited for may just have happened */
         ring_sleep(w->ring, true);
     }
 }
@@ -310,6 +321,7 @@ static void on_connection(void *ctx, uv_tcp_t *tcp)
 {
     const struct server_listener *listener = ctx;
 
+    worker_clock(listener->worker);
     conn_accept(listener->worker, listener, tcp);
 }
 

@@ -37,7 +37,7 @@ struct thread;
     X(connections, "open connections, not monotonic")                                              \
     X(connections_total, "connections accepted")                                                   \
     X(connects_refused, "CONNECT packets refused")                                                 \
-    X(sessions_taken_over, "connections ended because their client connected again")              \
+    X(sessions_taken_over, "connections ended because their client connected again")               \
     X(protocol_errors, "connections closed for what the peer sent")                                \
     X(messages_received, "PUBLISH packets received")                                               \
     X(messages_sent, "PUBLISH packets sent")                                                       \
@@ -100,10 +100,11 @@ struct worker {
     struct list wills;   /* wills that wait for room in the ring */
     struct listener *listeners[SERVER_LISTENERS_MAX];
     struct worker_counters counters;
-    int64_t wall_ms;  /* of this turn */
-    uint64_t mono_ms; /* of this turn */
-    bool storing;     /* the store takes records: space on the disk */
-    uint8_t stopping; /* 0, then the steps of worker.c */
+    int64_t wall_ms; /* of this turn, once worker_clock() has read it */
+    uint64_t mono_ms;
+    bool clock_is_read; /* in this turn */
+    bool storing;       /* the store takes records: space on the disk */
+    uint8_t stopping;   /* 0, then the steps of worker.c */
     uint64_t stop_deadline_ms;
     _Atomic bool stop_asked;
     _Atomic(struct worker_reload *) reload; /* handed over by server_reload() */
@@ -134,6 +135,9 @@ void worker_post_reload(struct worker *w, struct worker_reload *reload);
 /* ---- for conn*.c, on the worker's thread ---- */
 
 bool worker_is_current(const struct worker *w);
+
+/* Read the clocks unless this turn has done so: first thing in every callback of the poll. */
+void worker_clock(struct worker *w);
 CHECKED int worker_slot_take(struct worker *w, struct conn *c, uint32_t *slot,
                              uint32_t *generation);
 void worker_slot_give(struct worker *w, uint32_t slot);
