@@ -361,6 +361,9 @@ static void group_keys(const struct config_group *group, const char *prefix, FIL
 
 void config_keys(FILE *out)
 {
+    fputs("Every key is optional. Sizes: 64KiB, 8MiB, 20GiB; durations: 10ms, 30s, 5min, 1h, 7d.\n"
+          "File names that are not absolute count from the folder of the configuration file.\n\n",
+          out);
     for (size_t i = 0; i < CONFIG_SECTION_COUNT; i++) {
         char prefix[64] = "";
 
