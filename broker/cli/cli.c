@@ -252,18 +252,14 @@ char *cli_sibling(const char *name)
 
 static int usage_print(FILE *to)
 {
-    const char *noun = "";
-
     fputs("Usage: freehub NOUN [VERB] [ARGUMENT...]\n"
           "The tool of the Freehub broker: bikes, certificates, telemetry.\n\n",
           to);
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         char words[64];
 
-        if (strcmp(noun, commands[i].noun) != 0 && i > 0 && commands[i].verb)
-            putc('\n', to);
-        noun = commands[i].noun;
-        snprintf(words, sizeof words, "%s %s", noun, commands[i].verb ? commands[i].verb : "");
+        snprintf(words, sizeof words, "%s %s", commands[i].noun,
+                 commands[i].verb ? commands[i].verb : "");
         fprintf(to, "  %-20s %s\n", words, commands[i].help);
     }
     fputs("\nfreehub NOUN VERB --help tells more. All take --data DIR; lists take "
