@@ -371,18 +371,44 @@ int config_yaml_read(struct config *config, const char *file, struct err_detail 
     return rc;
 }
 
+/* The code point at the front of UTF-8 that is taken as sound, and its length; a byte that begins
+ * nothing stands for itself. */
+static size_t code_point(struct str text, uint32_t *out)
+{
+    const unsigned char *at = (const unsigned char *)text.at;
+    size_t len = at[0] < 0xc0 ? 1 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
+
+    *out = at[0];
+    if (len == 1 || len > text.len)
+        return 1;
+    *out &= 0x7fu >> len;
+    for (size_t i = 1; i < len; i++)
+        *out = *out << 6 | (at[i] & 0x3f);
+    return len;
+}
+
+/* What YAML lets stand in a file as it is, line breaks and the byte order mark left out. */
+static bool is_printable(uint32_t code)
+{
+    return (code >= 0x20 && code <= 0x7e) ||
+           (code >= 0xa0 && code <= 0xd7ff && code != 0x2028 && code != 0x2029) ||
+           (code >= 0xe000 && code <= 0xfffd && code != 0xfeff) || code >= 0x10000;
+}
+
 void config_yaml_quote(struct str text, FILE *out)
 {
     putc('"', out);
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char byte = (unsigned char)text.at[i];
+    while (text.len > 0) {
+        uint32_t code;
+        size_t len = code_point(text, &code);
 
-        if (byte == '"' || byte == '\\')
-            fprintf(out, "\\%c", byte);
-        else if (byte < 0x20 || byte == 0x7f)
-            fprintf(out, "\\x%02x", byte);
+        if (code == '"' || code == '\\')
+            fprintf(out, "\\%c", (char)code);
+        else if (is_printable(code))
+            fwrite(text.at, 1, len, out);
         else
-            putc(byte, out);
+            fprintf(out, "\\u%04x", code);
+        text = (struct str){text.at + len, text.len - len};
     }
     putc('"', out);
 }

@@ -513,7 +513,9 @@ Test(config, what_is_shown_loads_to_the_same, .init = folder_make, .fini = folde
         "streams: [{topic: a/+/+, type: raw, key: 2}, {topic: b/+, type: freehub.v1.Batch}]\n";
     static const char escapes[] =
         "data: \"a \\\"b\\\" \\\\ c\\n\"\nstreams: []\nlimits: {connect_timeout: 1500ms}\n";
-    static const char *const texts[] = {"", escapes, listeners};
+    static const char unicode[] =
+        "data: \"\\x1b F\\u00e4hre \\u0085\\u2028\\ufffe\\ufeff \\U0001f6b2\"\n";
+    static const char *const texts[] = {"", escapes, listeners, unicode};
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         struct config *first, *second;
