@@ -242,6 +242,16 @@ bool head_update(struct head *h, uint32_t bike, uint16_t schema, int64_t recv_ms
     return true;
 }
 
+void head_seen(struct head *h, uint32_t bike, uint32_t samples)
+{
+    struct head_bike *b = head_find(h, bike);
+
+    if (!b)
+        return;
+    b->samples += samples;
+    b->changed = true;
+}
+
 int head_latest(struct head *h, uint32_t bike, struct store_latest *out)
 {
     const struct head_bike *b;
@@ -380,6 +390,11 @@ void store_head_update(struct store *s, uint32_t bike, uint16_t schema, int64_t 
                        struct str payload)
 {
     (void)head_update(s->head, bike, schema, recv_ms, payload);
+}
+
+void store_head_seen(struct store *s, uint32_t bike, uint32_t samples)
+{
+    head_seen(s->head, bike, samples);
 }
 
 void store_head_end(struct store *s)

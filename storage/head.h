@@ -31,6 +31,10 @@ void head_end(struct head *h);
 bool head_update(struct head *h, uint32_t bike, uint16_t schema, int64_t recv_ms,
                  struct str payload);
 
+/* Count samples that another payload of the bike outdates: see store_head_seen(). Between
+ * head_begin() and head_end(). */
+void head_seen(struct head *h, uint32_t bike, uint32_t samples);
+
 /* ERR_NOTFOUND before the bike's first sample. Any thread, outside of the lock. */
 CHECKED int head_latest(struct head *h, uint32_t bike, struct store_latest *out);
 

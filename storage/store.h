@@ -87,6 +87,10 @@ void store_bikes_each(struct store *s, store_bike_fn *visit, void *ctx);
 void store_head_begin(struct store *s);
 void store_head_update(struct store *s, uint32_t bike, uint16_t schema, int64_t recv_ms,
                        struct str payload);
+/* Count the samples of a payload that need not be looked at: one applied with it, of the same bike
+ * and type, has a later effective time and a value in each of its columns. Between begin and end.
+ */
+void store_head_seen(struct store *s, uint32_t bike, uint32_t samples);
 void store_head_end(struct store *s);
 
 struct store_latest {

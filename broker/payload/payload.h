@@ -21,6 +21,8 @@ struct payload_facts {
         first_ms; /* event times of the first and last sample as the bike states them: Unix ms, */
     int64_t last_ms; /* or uptime ms when !time_ok */
     bool time_ok;
+    uint64_t any;  /* columns that may hold a value in some sample */
+    uint64_t last; /* columns that certainly hold one in the last sample */
 };
 
 /* True when valid; then `*out` is set. Otherwise `*why` is a text without a full stop that names

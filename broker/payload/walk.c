@@ -688,4 +688,12 @@ void walk_facts(const struct walk *w, const struct schema *s, struct payload_fac
     out->first_ms = role_value(w, s, FREEHUB__V1__ROLE__BASE_TIME_MS);
     out->last_ms = out->first_ms + (int64_t)w->elapsed_ms;
     out->time_ok = role_value(w, s, FREEHUB__V1__ROLE__TIME_OK) != 0;
+    out->any = w->seen;
+    out->last = w->seen & ~w->has_missing;
+    for (uint64_t bits = out->last & s->none_columns; bits; bits &= bits - 1) {
+        unsigned slot = (unsigned)__builtin_ctzll(bits);
+
+        if (w->values[slot] == s->columns[slot].none)
+            out->last &= ~BIT(slot);
+    }
 }

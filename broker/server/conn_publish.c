@@ -13,6 +13,7 @@
 #include "broker/codec/packet.h"
 #include "broker/codec/topic.h"
 #include "broker/server/conn.h"
+#include "storage/clock_rule.h"
 #include "storage/record.h"
 
 enum { QUARANTINE_REASON_MAX = 255 };
@@ -163,6 +164,20 @@ static bool append_quarantine(struct worker *w, struct record *record, const cha
     return done;
 }
 
+/* What completion wants to know without reading the payload again. */
+static void note_facts(struct ingest_entry *entry, const struct schema *schema,
+                       const struct record *record, const struct payload_facts *facts)
+{
+    struct clock_rule rule = clock_rule_judge(facts, record->recv_ms);
+
+    entry->bike = record->bike;
+    entry->schema = record->schema;
+    entry->samples = (uint16_t)facts->sample_count;
+    entry->last_ms = clock_rule_time(&rule, facts->last_ms);
+    entry->any = schema_is_columnar(schema) ? facts->any : UINT64_MAX; /* else not in `latest` */
+    entry->last = schema_is_columnar(schema) ? facts->last : 0;
+}
+
 /* Store a message of a stream. `entry` says whom to acknowledge. False for want of room. */
 static bool store_message(struct worker *w, struct conn_route *route, struct str payload,
                           struct ingest_entry *entry, const char **bad)
@@ -189,6 +204,8 @@ static bool store_message(struct worker *w, struct conn_route *route, struct str
         record.topic = topic;
     }
     entry->kind = schema ? INGEST_TELEMETRY : INGEST_PLAIN;
+    if (schema)
+        note_facts(entry, schema, &record, &facts);
     return append(w, &record, entry);
 }
 
@@ -294,22 +311,37 @@ uint8_t on_publish(struct conn *c, const struct mqtt_publish *publish, bool *sta
     return answer(c, publish, MQTT_OK, NULL, message, stalled);
 }
 
+/* The connection an entry came from, or NULL when it has gone. */
+static struct conn *entry_conn(const struct worker *w, const struct ingest_entry *entry)
+{
+    if (entry->slot == INGEST_NO_SLOT)
+        return NULL;
+    return w->slots[entry->slot].generation == entry->generation ? w->slots[entry->slot].conn
+                                                                 : NULL;
+}
+
+static void update_latest(struct worker *w, const struct ingest_entry *entry)
+{
+    struct record record;
+    size_t len;
+
+    COUNT_ADD(w, messages_stored, 1);
+    if (entry->outdated) {
+        store_head_seen(w->server->store, entry->bike, entry->samples);
+        return;
+    }
+    len = record_read(
+        str_of_bytes(ring_at(w->ring, entry->end - entry->record_len), entry->record_len), &record);
+    ASSERT(len == entry->record_len);
+    store_head_update(w->server->store, record.bike, record.schema, record.recv_ms, record.payload);
+}
+
 void conn_complete(struct worker *w, const struct ingest_entry *entry)
 {
-    struct worker_slot *slot = &w->slots[entry->slot];
-    struct conn *c = slot->generation == entry->generation ? slot->conn : NULL;
-    struct record record;
+    struct conn *c = entry_conn(w, entry);
 
-    if (entry->kind == INGEST_TELEMETRY) {
-        size_t len = record_read(
-            str_of_bytes(ring_at(w->ring, entry->end - entry->record_len), entry->record_len),
-            &record);
-
-        ASSERT(len == entry->record_len);
-        store_head_update(w->server->store, record.bike, record.schema, record.recv_ms,
-                          record.payload);
-        COUNT_ADD(w, messages_stored, 1);
-    }
+    if (entry->kind == INGEST_TELEMETRY)
+        update_latest(w, entry);
     if (entry->message) {
         deliver_message(w, entry->message);
         message_unref(entry->message);
@@ -326,7 +358,7 @@ void conn_complete(struct worker *w, const struct ingest_entry *entry)
 bool publish_will(struct worker *w, struct message *will, const struct identity *who)
 {
     struct conn_route *route;
-    struct ingest_entry entry = {.slot = UINT32_MAX};
+    struct ingest_entry entry = {.slot = INGEST_NO_SLOT};
     const char *bad = NULL;
     bool done = true;
     struct conn scratch = {.worker = w};

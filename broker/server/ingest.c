@@ -46,3 +46,35 @@ struct ingest_entry *ingest_reserve(struct ingest *q)
         return NULL;
     return &q->entries[q->next & q->mask];
 }
+
+/* Undone by `cover`: every column it may touch has a value there, at a later time. */
+static bool is_outdated(const struct ingest_entry *entry, const struct ingest_cover *cover)
+{
+    return entry->bike == cover->bike && entry->schema == cover->schema &&
+           entry->last_ms < cover->last_ms && (entry->any & ~cover->last) == 0;
+}
+
+void ingest_mark_outdated(struct ingest *q, uint64_t committed, struct ingest_cover *slots)
+{
+    uint64_t end = q->first;
+
+    while (end != q->next && q->entries[end & q->mask].end <= committed)
+        end++;
+    q->pass++;
+    while (end != q->first) {
+        struct ingest_entry *entry = &q->entries[--end & q->mask];
+        struct ingest_cover *cover;
+
+        if (entry->kind != INGEST_TELEMETRY || entry->slot == INGEST_NO_SLOT)
+            continue;
+        cover = &slots[entry->slot];
+        entry->outdated = cover->pass == q->pass && is_outdated(entry, cover);
+        if (entry->outdated)
+            continue;
+        *cover = (struct ingest_cover){.pass = q->pass,
+                                       .last = entry->last,
+                                       .last_ms = entry->last_ms,
+                                       .bike = entry->bike,
+                                       .schema = entry->schema};
+    }
+}

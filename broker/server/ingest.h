@@ -20,23 +20,31 @@ enum ingest_kind {
 };
 
 struct ingest_entry {
-    uint64_t end;              /* ring offset that must be committed */
-    struct message *message;   /* to route live, one reference; NULL when nobody listens */
-    const char *why;           /* INGEST_QUARANTINE: the Reason String; static */
-    uint32_t record_len;       /* the record lies before `end`; 0 for INGEST_PLAIN */
+    uint64_t end;            /* ring offset that must be committed */
+    struct message *message; /* to route live, one reference; NULL when nobody listens */
+    const char *why;         /* INGEST_QUARANTINE: the Reason String; static */
+    uint64_t any, last;      /* INGEST_TELEMETRY: columns, see payload_facts */
+    int64_t last_ms;         /* INGEST_TELEMETRY: effective time of its last sample */
+    uint32_t record_len;     /* the record lies before `end`; 0 for INGEST_PLAIN */
+    uint32_t bike;
     uint32_t slot, generation; /* the connection; gone when the generation differs */
     uint16_t packet_id;        /* 0: nothing to acknowledge */
+    uint16_t schema, samples;
     uint8_t kind;
     uint8_t reason; /* of the PUBACK */
+    bool outdated;  /* a later entry of the same pass undoes its effect on `latest` */
 };
 
 enum { INGEST_ENTRIES_MAX = 1 << 20 };
+
+#define INGEST_NO_SLOT UINT32_MAX /* an entry of no connection: a will */
 
 /* A queue that doubles up to INGEST_ENTRIES_MAX. Owner worker. */
 struct ingest {
     struct ingest_entry *entries;
     uint32_t mask;        /* room - 1, a power of two */
     uint64_t first, next; /* entries [first, next) are open */
+    uint64_t pass;        /* counts the calls of ingest_mark_outdated() */
 };
 
 void ingest_init(struct ingest *q);
@@ -63,6 +71,22 @@ static inline struct ingest_entry *ingest_ready(struct ingest *q, uint64_t commi
 
     return q->first != q->next && oldest->end <= committed ? oldest : NULL;
 }
+
+/* Among the entries that are ready at `committed`, mark those whose effect on `latest` a later one
+ * of the same connection, bike and type undoes altogether. `slots` covers the connections' slots.
+ */
+struct ingest_cover;
+void ingest_mark_outdated(struct ingest *q, uint64_t committed, struct ingest_cover *slots);
+
+/* What ingest_mark_outdated() knows of a connection while it goes from the newest entry to the
+ * oldest; zeroed once, kept between calls. */
+struct ingest_cover {
+    uint64_t pass;
+    uint64_t last;
+    int64_t last_ms;
+    uint32_t bike;
+    uint16_t schema;
+};
 
 static inline void ingest_pop(struct ingest *q)
 {

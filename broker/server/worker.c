@@ -57,6 +57,7 @@ int worker_slot_take(struct worker *w, struct conn *c, uint32_t *slot, uint32_t 
     if (w->slot_free == UINT32_MAX) {
         uint32_t count = w->slot_count ? 2 * w->slot_count : 64;
         struct worker_slot *grown;
+        struct ingest_cover *covers;
 
         if (count > max)
             count = max;
@@ -67,8 +68,13 @@ int worker_slot_take(struct worker *w, struct conn *c, uint32_t *slot, uint32_t 
             return ERR_NOMEM;
         for (uint32_t i = w->slot_count; i < count; i++)
             grown[i] = (struct worker_slot){.next_free = i + 1 < count ? i + 1 : UINT32_MAX};
-        w->slot_free = w->slot_count;
         w->slots = grown;
+        covers = mem_try_resize(w->covers, count * sizeof *covers);
+        if (!covers)
+            return ERR_NOMEM; /* `slots` is larger than it says; that harms nobody */
+        memset(covers + w->slot_count, 0, (count - w->slot_count) * sizeof *covers);
+        w->covers = covers;
+        w->slot_free = w->slot_count;
         w->slot_count = count;
     }
     *slot = w->slot_free;
@@ -121,6 +127,7 @@ static void complete(struct worker *w, uint64_t committed)
     struct ingest_entry *entry = ingest_ready(&w->ingest, committed);
 
     if (entry) {
+        ingest_mark_outdated(&w->ingest, committed, w->covers);
         store_head_begin(w->server->store);
         for (; entry; entry = ingest_ready(&w->ingest, committed)) {
             struct ingest_entry done = *entry; /* handlers may append and move the queue */
@@ -466,6 +473,7 @@ void worker_free(struct worker *w)
     bufpool_fini(&w->buffers);
     worker_reload_free(atomic_exchange(&w->reload, NULL));
     acl_unref(w->acl);
+    mem_free(w->covers);
     mem_free(w->slots);
     mem_free(w);
 }

@@ -94,6 +94,7 @@ struct worker {
     uint64_t next_session_id;
     struct acl *acl; /* one reference */
     struct worker_slot *slots;
+    struct ingest_cover *covers; /* one a slot */
     uint32_t slot_count, slot_free;
     struct list dirty;   /* connections with output to send this turn */
     struct list stalled; /* connections that wait for room in the ring */

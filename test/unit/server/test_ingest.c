@@ -65,3 +65,60 @@ Test(ingest, it_grows_in_order_up_to_its_bound, .init = init, .fini = fini)
     }
     cr_expect_not_null(ingest_reserve(&queue));
 }
+
+static struct ingest_cover covers[2];
+
+static void push_telemetry(uint64_t end, uint32_t slot, uint32_t bike, int64_t last_ms,
+                           uint64_t any, uint64_t last)
+{
+    struct ingest_entry *entry = ingest_reserve(&queue);
+
+    *entry = (struct ingest_entry){.end = end,
+                                   .slot = slot,
+                                   .bike = bike,
+                                   .last_ms = last_ms,
+                                   .any = any,
+                                   .last = last,
+                                   .kind = INGEST_TELEMETRY};
+    ingest_push(&queue);
+}
+
+/* An update of `latest` is skipped only where a later one, on disk too, undoes all of it. */
+Test(ingest, only_what_a_later_entry_undoes_is_outdated, .init = init, .fini = fini)
+{
+    static const struct {
+        const char *name;
+        uint32_t slot, bike;
+        int64_t last_ms;
+        uint64_t any;
+        bool outdated;
+    } rows[] = {
+        {"older, fewer columns", 0, 1, 10, 3, true},
+        {"same time: the tie is for `latest` to break", 0, 1, 20, 3, false},
+        {"a column that the later one lacks", 0, 1, 10, 8, false},
+        {"newer than the later one", 0, 1, 30, 3, false},
+        {"another bike", 0, 2, 10, 3, false},
+        {"another connection", 1, 1, 10, 3, false},
+        {"of no connection", INGEST_NO_SLOT, 1, 10, 3, false},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint64_t end = 10 * (i + 1);
+
+        push_telemetry(end, rows[i].slot, rows[i].bike, rows[i].last_ms, rows[i].any, rows[i].any);
+        push_telemetry(end, 0, 1, 20, 7, 7);
+        ingest_mark_outdated(&queue, end, covers);
+        cr_expect_eq(ingest_ready(&queue, end)->outdated, rows[i].outdated, "%s", rows[i].name);
+        ingest_pop(&queue);
+        cr_expect_not(ingest_ready(&queue, end)->outdated, "%s: the later one", rows[i].name);
+        ingest_pop(&queue);
+    }
+}
+
+Test(ingest, what_is_not_on_disk_yet_undoes_nothing, .init = init, .fini = fini)
+{
+    push_telemetry(10, 0, 1, 10, 1, 1);
+    push_telemetry(20, 0, 1, 20, 1, 1);
+    ingest_mark_outdated(&queue, 10, covers);
+    cr_expect_not(ingest_ready(&queue, 10)->outdated);
+}
