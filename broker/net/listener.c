@@ -262,7 +262,7 @@ static int bound_port(int fd, uint16_t *out)
         struct sockaddr any;
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
-    } name;
+    } name = {.v6 = {.sin6_family = AF_UNSPEC}};
     socklen_t len = sizeof name;
 
     if (getsockname(fd, &name.any, &len))

@@ -28,6 +28,17 @@ static inline uv_stream_t *transport_stream(struct transport *t)
     return (uv_stream_t *)&t->tcp;
 }
 
+/* libuv and OpenSSL have functions that take `char *` and only read. */
+static inline char *without_const(const char *at)
+{
+    union {
+        const char *from;
+        char *to;
+    } pointer = {at};
+
+    return pointer.to;
+}
+
 /* ---- transport.c ---- */
 
 /* Set the fields of a transport that has no socket yet. */
@@ -84,6 +95,10 @@ void tls_loop_free(struct tls_loop *loop);
 /* A new SSL for a connection of this server or client; NULL when there is no memory. */
 SSL *tls_server_ssl(const struct tls_server *server);
 SSL *tls_client_ssl(const struct tls_client *client, const char *host);
+
+/* An SSL_CTX without certificates for what `ssl` negotiated; NULL when there is no memory. The
+ * caller frees it. */
+SSL_CTX *tls_slim_ctx(const SSL *ssl);
 
 /* Judge a client's certificate chain: verify it for client use, copy who it names to `*out` and ask
  * the owner's hook. Returns 1, or 0 with `*why` in words. Called by tls.c from OpenSSL's verify

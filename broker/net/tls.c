@@ -34,6 +34,7 @@ enum {
     HANDSHAKES_A_TURN = 16,
     HANDSHAKE_MS = 10 * 1000,
     UNSENT_MAX = 256 * 1024, /* of replies that the peer's records made libssl write */
+    CIPHERS_MAX = 3,         /* of TLS 1.3 that we offer */
 };
 
 enum tls_stage {
@@ -67,8 +68,10 @@ struct tls_loop {
     struct list shaking, queued, resumed;
     uint64_t turn_ms; /* of `started` */
     uint32_t started, handshakes;
-    uv_timer_t *timer;     /* NULL when nothing waits; frees itself */
-    struct err_detail why; /* of the verify callback that ran last */
+    SSL_CTX *slim_ctx; /* what every open connection has; NULL until the first */
+    SSL_SESSION *slim_sessions[CIPHERS_MAX]; /* one a cipher; NULL from the first unused on */
+    uv_timer_t *timer;                       /* NULL when nothing waits; frees itself */
+    struct err_detail why;                   /* of the verify callback that ran last */
     uint8_t in_room[IN_BYTES];
     uint8_t out[OUT_BYTES];
 };
@@ -169,6 +172,9 @@ void tls_loop_free(struct tls_loop *l)
     if (!l)
         return;
     ASSERT(l->timer == NULL && l->handshakes == 0); /* the last transport has closed */
+    for (size_t i = 0; i < CIPHERS_MAX; i++)
+        SSL_SESSION_free(l->slim_sessions[i]);
+    SSL_CTX_free(l->slim_ctx);
     BIO_free(l->bio);
     mem_free(l);
 }
@@ -277,8 +283,7 @@ static void fail(struct tls *tls, int err, const char *why, const char *detail)
     bool was_shaking = tls->stage < STAGE_OPEN;
 
     tls->stage = STAGE_FAILED;
-    if (flush(tls))
-        err = err == ERR_TLS ? ERR_TLS : ERR_NETWORK; /* the alert is a courtesy */
+    (void)!flush(tls); /* the alert is a courtesy */
     settle(tls);
     drop_held(tls);
     if (was_shaking && tls->server && detail)
@@ -402,6 +407,46 @@ static bool start_handshake(struct tls *tls)
     return true;
 }
 
+/* The loop's shared session for `cipher`; NULL when it cannot be made. */
+static SSL_SESSION *slim_session(struct tls_loop *l, const SSL_CIPHER *cipher)
+{
+    SSL_SESSION *made;
+    size_t i;
+
+    for (i = 0; i < CIPHERS_MAX && l->slim_sessions[i]; i++)
+        if (SSL_SESSION_get0_cipher(l->slim_sessions[i]) == cipher)
+            return l->slim_sessions[i];
+    if (i == CIPHERS_MAX)
+        return NULL;
+    made = SSL_SESSION_new();
+    if (made && (SSL_SESSION_set_protocol_version(made, TLS1_3_VERSION) != 1 ||
+                 SSL_SESSION_set_cipher(made, cipher) != 1)) {
+        SSL_SESSION_free(made);
+        made = NULL;
+    }
+    l->slim_sessions[i] = made;
+    return made;
+}
+
+/* Drop what only the handshake needed; see 6. above. A connection that cannot stays as it is. */
+static void slim_down(struct tls *tls)
+{
+    struct tls_loop *l = loop_of(tls);
+    SSL_SESSION *session;
+
+    if (!tls->server || SSL_version(tls->ssl) != TLS1_3_VERSION || OPENSSL_version_major() != 3 ||
+        OPENSSL_version_minor() != 0)
+        return;
+    if (!l->slim_ctx)
+        l->slim_ctx = tls_slim_ctx(tls->ssl);
+    session = slim_session(l, SSL_get_current_cipher(tls->ssl));
+    if (!l->slim_ctx || !session ||
+        SSL_CTX_get_ssl_method(l->slim_ctx) != SSL_get_ssl_method(tls->ssl))
+        return;
+    if (SSL_set_SSL_CTX(tls->ssl, l->slim_ctx))
+        SSL_set_session(tls->ssl, session);
+}
+
 /* Returns true when the handshake is over and `*in` may be read as data. */
 static bool shake(struct tls *tls, struct str *in)
 {
@@ -418,6 +463,7 @@ static bool shake(struct tls *tls, struct str *in)
             fail(tls, ERR_NETWORK, t->why, t->why);
             return false;
         }
+        slim_down(tls);
         settle(tls);
         t->state = TRANSPORT_OPEN;
         t->events->on_ready(t);
@@ -460,7 +506,7 @@ static bool deliver(struct tls *tls, struct str *in)
     for (;;) {
         struct net_room room = t->events->on_room(t);
         size_t filled;
-        int verdict = decrypt(tls, room, in, &filled);
+        int rc, verdict = decrypt(tls, room, in, &filled);
         const char *fault =
             verdict == SSL_ERROR_SSL || verdict == SSL_ERROR_SYSCALL ? reason_of_error() : NULL;
 
@@ -470,8 +516,9 @@ static bool deliver(struct tls *tls, struct str *in)
             fail(tls, ERR_TLS, "it asks for answers and does not read them", NULL);
             return false;
         }
-        if (flush(tls)) {
-            fail(tls, ERR_NETWORK, t->why, NULL);
+        rc = flush(tls);
+        if (rc) {
+            fail(tls, rc, rc == ERR_NETWORK ? t->why : err_text(rc), NULL);
             return false;
         }
         if (filled > 0)

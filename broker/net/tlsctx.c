@@ -63,7 +63,8 @@ static int bad_file(const char *file, const char *what, struct err_detail *detai
     return rc;
 }
 
-/* Nobody is asked for a passphrase on a server's terminal. */
+/* Nobody is asked for a passphrase on a server's terminal. The type is OpenSSL's. */
+// NOLINTNEXTLINE(readability-non-const-parameter)
 static int no_passphrase(char *out, int room, int is_write, void *ctx)
 {
     (void)out;
@@ -231,6 +232,11 @@ SSL *tls_server_ssl(const struct tls_server *server)
     return ssl;
 }
 
+SSL_CTX *tls_slim_ctx(const SSL *ssl)
+{
+    return ctx_new(SSL_get_ssl_method(ssl));
+}
+
 static const char *refusal_of(int x509_error)
 {
     switch (x509_error) {
@@ -374,7 +380,7 @@ SSL *tls_client_ssl(const struct tls_client *client, const char *host)
     /* What SSL_set_tlsext_host_name() is, without its cast of the const away. */
     if (X509_VERIFY_PARAM_set1_host(param, host, 0) == 1 &&
         SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-                 (void *)(uintptr_t)host) == 1)
+                 without_const(host)) == 1)
         return ssl;
     SSL_free(ssl);
     return NULL;

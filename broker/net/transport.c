@@ -255,8 +255,7 @@ int transport_send_raw(struct transport *t, struct str bytes)
     int sent;
 
     ASSERT(bytes.len <= INT_MAX);
-    /* libuv has one type for both directions; it does not write here. */
-    buf = uv_buf_init((char *)(uintptr_t)bytes.at, (unsigned)bytes.len);
+    buf = uv_buf_init(without_const(bytes.at), (unsigned)bytes.len);
     sent = uv_try_write(transport_stream(t), &buf, 1);
     if (sent == UV_EAGAIN)
         sent = 0;

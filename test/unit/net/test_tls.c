@@ -778,3 +778,299 @@ Test(tls, connect_tries_each_address_and_reports_the_last)
     run_until(&loop, end_is_closed, &client);
     teardown();
 }
+
+/* ---- a client on OpenSSL itself, for what our own never does ---- */
+
+struct raw {
+    SSL_CTX *ctx;
+    SSL *ssl;
+    int fd;
+    char got[256];
+    size_t got_len;
+    uv_idle_t idle; /* it is polled: the loop must not sleep */
+};
+
+static void raw_open(struct raw *raw, int max_version)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons(listener_port(listener)),
+                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int received_bytes = 32 * 1024;
+
+    *raw = (struct raw){.ctx = SSL_CTX_new(TLS_client_method())};
+    SSL_CTX_set_max_proto_version(raw->ctx, max_version);
+    cr_assert_eq(SSL_CTX_use_certificate_file(raw->ctx, cert_path("bike.crt"), SSL_FILETYPE_PEM),
+                 1);
+    cr_assert_eq(SSL_CTX_use_PrivateKey_file(raw->ctx, cert_path("bike.key"), SSL_FILETYPE_PEM), 1);
+    raw->ssl = SSL_new(raw->ctx);
+    raw->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(raw->fd, SOL_SOCKET, SO_RCVBUF, &received_bytes, sizeof received_bytes);
+    cr_assert_eq(connect(raw->fd, (struct sockaddr *)&at, sizeof at), 0);
+    fcntl(raw->fd, F_SETFL, O_NONBLOCK);
+    SSL_set_fd(raw->ssl, raw->fd);
+    SSL_set_connect_state(raw->ssl);
+    uv_idle_init(&loop, &raw->idle);
+    uv_idle_start(&raw->idle, on_idle);
+}
+
+static void raw_close(struct raw *raw)
+{
+    SSL_free(raw->ssl);
+    SSL_CTX_free(raw->ctx);
+    close(raw->fd);
+    uv_close((uv_handle_t *)&raw->idle, NULL);
+    uv_run(&loop, UV_RUN_NOWAIT);
+}
+
+/* Let it handshake and read. */
+static void raw_step(struct raw *raw)
+{
+    size_t len;
+
+    if (SSL_read_ex(raw->ssl, raw->got + raw->got_len, sizeof raw->got - raw->got_len, &len) == 1)
+        raw->got_len += len;
+}
+
+struct raw_wish {
+    struct raw *raw;
+    size_t len;
+};
+
+static bool raw_has(void *ctx)
+{
+    struct raw_wish *wish = ctx;
+
+    cr_assert_eq(accepted.end_count, 0, "%s", transport_why(&accepted.t));
+    raw_step(wish->raw);
+    return accepted.ready_count && wish->raw->got_len >= wish->len;
+}
+
+/* Everything that goes on after the handshake still does once the connection has been slimmed down:
+ * data, KeyUpdate both ways, close_notify. */
+Test(tls, key_updates_keep_the_connection)
+{
+    static const char *const ciphers[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+                                          "TLS_CHACHA20_POLY1305_SHA256"};
+
+    setup();
+    for (size_t i = 0; i < 2 * ARRAY_LEN(ciphers); i++) { /* twice: made, and shared */
+        struct raw raw;
+        struct raw_wish wish = {&raw, 0};
+
+        accepted.echo = true;
+        raw_open(&raw, TLS1_3_VERSION);
+        cr_assert_eq(SSL_set_ciphersuites(raw.ssl, ciphers[i % ARRAY_LEN(ciphers)]), 1);
+        run_until(&loop, raw_has, &wish);
+        cr_assert_str_eq(SSL_get_cipher_name(raw.ssl), ciphers[i % ARRAY_LEN(ciphers)]);
+        cr_assert_str_eq(transport_peer(&accepted.t)->common_name, "bike-1");
+        for (int update = 0; update < 20; update++) {
+            cr_assert_eq(SSL_key_update(raw.ssl, update % 2 ? SSL_KEY_UPDATE_REQUESTED
+                                                            : SSL_KEY_UPDATE_NOT_REQUESTED),
+                         1);
+            cr_assert_eq(SSL_write(raw.ssl, "tick", 4), 4);
+            wish.len += 4;
+            run_until(&loop, raw_has, &wish);
+        }
+        cr_assert_eq(raw.got_len, 80);
+        SSL_shutdown(raw.ssl);
+        run_until(&loop, end_has_ended, &accepted);
+        cr_assert_eq(accepted.end_err, 0);
+        transport_close(&accepted.t, 0);
+        run_until(&loop, end_is_closed, &accepted);
+        while (SSL_read(raw.ssl, raw.got, 1) > 0)
+            ;
+        cr_assert_eq(SSL_get_shutdown(raw.ssl), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+        raw_close(&raw);
+        close_ends();
+    }
+    teardown();
+}
+
+static bool raw_failed(void *ctx)
+{
+    struct raw *raw = ctx;
+
+    raw_step(raw);
+    return SSL_get_error(raw->ssl, SSL_do_handshake(raw->ssl)) == SSL_ERROR_SSL;
+}
+
+Test(tls, version_1_2_gets_in_and_may_not_renegotiate)
+{
+    struct raw raw;
+    struct raw_wish wish = {&raw, 0};
+
+    setup();
+    accepted.echo = true;
+    raw_open(&raw, TLS1_2_VERSION);
+    run_until(&loop, raw_has, &wish);
+    cr_assert_eq(SSL_version(raw.ssl), TLS1_2_VERSION);
+    cr_assert(transport_peer(&accepted.t)->present);
+    cr_assert_eq(SSL_write(raw.ssl, "hello", 5), 5);
+    wish.len = 5;
+    run_until(&loop, raw_has, &wish);
+    cr_assert_eq(SSL_session_reused(raw.ssl), 0);
+    cr_assert_eq(SSL_renegotiate(raw.ssl), 1);
+    run_until(&loop, raw_failed, &raw);
+    cr_assert_eq(accepted.ready_count, 1);
+    raw_close(&raw);
+    teardown();
+}
+
+static bool raw_floods(void *ctx)
+{
+    struct raw *raw = ctx;
+
+    for (int i = 0; i < 50; i++) {
+        SSL_key_update(raw->ssl, SSL_KEY_UPDATE_REQUESTED);
+        if (SSL_do_handshake(raw->ssl) != 1)
+            break;
+    }
+    return accepted.end_count > 0;
+}
+
+/* It would make us keep answers without end. */
+Test(tls, who_asks_for_answers_and_does_not_read_them_is_ended)
+{
+    int small = 4096;
+    struct raw raw;
+    struct raw_wish wish = {&raw, 0};
+    uv_os_fd_t fd;
+
+    setup();
+    raw_open(&raw, TLS1_3_VERSION);
+    run_until(&loop, raw_has, &wish);
+    uv_fileno((uv_handle_t *)&accepted.t.tcp, &fd);
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    run_until(&loop, raw_floods, &raw);
+    cr_assert(accepted.end_err == ERR_FULL || accepted.end_err == ERR_TLS, "%d", accepted.end_err);
+    raw_close(&raw);
+    teardown();
+}
+
+/* Bytes that no key of the connection made. */
+Test(tls, a_forged_record_ends_the_connection)
+{
+    static const uint8_t forged[] = {0x17, 3,  3,  0,  20, 1,  2,  3,  4,  5,  6,  7, 8,
+                                     9,    10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20},
+                         huge[] = {0x17, 3, 3, 0xff, 0xff, 1, 2, 3};
+    const struct {
+        const uint8_t *bytes;
+        size_t len;
+    } rows[] = {{forged, sizeof forged}, {huge, sizeof huge}};
+
+    setup();
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct raw raw;
+        struct raw_wish wish = {&raw, 0};
+
+        raw_open(&raw, TLS1_3_VERSION);
+        run_until(&loop, raw_has, &wish);
+        cr_assert_eq(write(raw.fd, rows[i].bytes, rows[i].len), (ssize_t)rows[i].len);
+        run_until(&loop, end_has_ended, &accepted);
+        cr_expect_eq(accepted.end_err, ERR_TLS, "row %zu", i);
+        cr_expect_eq(accepted.got_len, 0, "row %zu", i);
+        raw_close(&raw);
+        close_ends();
+    }
+    teardown();
+}
+
+/* ---- many at once ---- */
+
+enum { PLACES = 500, CROWD = PLACES + 20 };
+
+static struct end crowd[CROWD + 1];
+static size_t crowd_count;
+
+static void on_crowd_connection(void *ctx, uv_tcp_t *tcp)
+{
+    struct end *e = &crowd[crowd_count++];
+
+    (void)ctx;
+    e->loop = net;
+    cr_assert_eq(transport_accept(&e->t, net, tcp, server, &end_events), 0);
+}
+
+static int crowd_fds[CROWD];
+
+/* How many have got the server's side of the handshake. */
+static size_t crowd_answered(void)
+{
+    size_t answered = 0;
+    char byte;
+
+    for (size_t i = 0; i < CROWD; i++)
+        answered += recv(crowd_fds[i], &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    return answered;
+}
+
+static bool places_are_taken(void *ctx)
+{
+    (void)ctx;
+    return crowd_answered() >= PLACES;
+}
+
+static bool crowd_is_complete(void *ctx)
+{
+    return crowd_count >= *(size_t *)ctx;
+}
+
+static size_t hello_of_today(uint8_t *out, size_t room)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(ctx);
+    BIO *to = BIO_new(BIO_s_mem());
+    int len;
+
+    SSL_set_bio(ssl, BIO_new(BIO_s_mem()), to);
+    SSL_connect(ssl);
+    len = BIO_read(to, out, (int)room);
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    return (size_t)len;
+}
+
+/* Who began a handshake and goes no further holds one of a bounded number of places; the rest wait
+ * as bare sockets and get theirs when one is free. */
+Test(tls, handshakes_under_way_are_bounded)
+{
+    struct listener_address at = {.host = "127.0.0.1"};
+    struct listener *l;
+    struct tls_client *as;
+    uint8_t hello[2048];
+    size_t hello_len = hello_of_today(hello, sizeof hello), wanted;
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+
+    setup();
+    cr_assert_eq(listener_open(&l, &loop, &at, on_crowd_connection, NULL, NULL), 0);
+    to.sin_port = htons(listener_port(l));
+    for (size_t i = 0; i < CROWD; i++) {
+        crowd_fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (crowd_fds[i] < 0)
+            cr_skip_test("the limit of open files is too low");
+        cr_assert_eq(connect(crowd_fds[i], (struct sockaddr *)&to, sizeof to), 0);
+        cr_assert_eq(write(crowd_fds[i], hello, hello_len), (ssize_t)hello_len);
+        wanted = i + 1;
+        run_until(&loop, crowd_is_complete, &wanted);
+    }
+    run_until(&loop, places_are_taken, NULL);
+    as = new_client("bike", "ca");
+    connect_client(as, "127.0.0.1", listener_port(l));
+    for (int i = 0; i < 200; i++)
+        uv_run(&loop, UV_RUN_NOWAIT);
+    cr_assert_eq(client.ready_count, 0, "no place is free");
+    cr_assert_eq(crowd_answered(), PLACES);
+
+    for (size_t i = 0; i < CROWD; i++)
+        close(crowd_fds[i]);
+    for (size_t i = 0; i < CROWD; i++) {
+        run_until(&loop, end_has_ended, &crowd[i]);
+        transport_close(&crowd[i].t, 0);
+    }
+    run_until(&loop, end_is_ready, &client);
+    run_until(&loop, end_is_ready, &crowd[CROWD]);
+    ends_fini(&loop, crowd, CROWD + 1);
+    listener_close(l);
+    tls_client_free(as);
+    teardown();
+}
