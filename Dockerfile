@@ -3,7 +3,7 @@
 #
 #     docker build -t freehub .
 #     docker run -d --name hub -p 8883:8883 -v freehub:/var/lib/freehub freehub
-#     docker exec hub freehub --data /var/lib/freehub bikes add bike-1
+#     docker exec hub freehub bikes add bike-1 --data /var/lib/freehub
 FROM debian:12-slim AS build
 WORKDIR /src
 COPY . .
@@ -26,6 +26,6 @@ VOLUME /var/lib/freehub
 EXPOSE 8883
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
-    CMD ["freehub", "--data", "/var/lib/freehub", "status"]
+    CMD ["freehub", "status", "--data", "/var/lib/freehub"]
 ENTRYPOINT ["freehubd"]
 CMD ["--data", "/var/lib/freehub"]
