@@ -203,9 +203,9 @@ static void bike_advance(struct head_bike *b, uint64_t same, const struct payloa
 bool head_update(struct head *h, uint32_t bike, uint16_t schema, int64_t recv_ms,
                  struct str payload)
 {
-    int64_t times_ms[SCHEMA_COLUMNS_MAX];
+    UNINITIALIZED int64_t times_ms[SCHEMA_COLUMNS_MAX];
+    UNINITIALIZED struct payload_row last;
     struct payload_facts facts;
-    struct payload_row last;
     struct clock_rule rule;
     struct stamp row;
     struct head_bike *b;

@@ -92,6 +92,12 @@ static int by_payload(const void *left, const void *right)
                      ((const struct row_ref *)right)->payload);
 }
 
+static void refs_sort(struct query_run *run, int (*compare)(const void *, const void *))
+{
+    if (run->ref_count > 1)
+        qsort(run->refs, run->ref_count, sizeof *run->refs, compare);
+}
+
 /* ---- room ---- */
 
 static size_t payload_bytes(const uint8_t *at)
@@ -104,7 +110,7 @@ static void payloads_compact(struct query_run *run)
 {
     size_t to = 0, last_from = SIZE_MAX, last_to = 0;
 
-    qsort(run->refs, run->ref_count, sizeof *run->refs, by_payload);
+    refs_sort(run, by_payload);
     for (size_t i = 0; i < run->ref_count; i++) {
         size_t from = (size_t)run->refs[i].payload * 8;
 
@@ -144,7 +150,7 @@ static void pick_cut(struct query_run *run, struct row_key limit)
 static void pick_halve(struct query_run *run)
 {
     do {
-        qsort(run->refs, run->ref_count, sizeof *run->refs, by_key);
+        refs_sort(run, by_key);
         run->ref_count = (run->ref_count + 1) / 2;
         run->limit = ref_key(&run->refs[run->ref_count - 1]);
         run->limited = true;
@@ -260,9 +266,9 @@ static int batch_meet(struct query_run *run, struct batch *batch, uint32_t *fres
 static int walk_telemetry(struct query_run *run, const struct record *record)
 {
     const struct store_query *query = run->query;
-    struct batch batch = {.record = record, .payload = UINT32_MAX};
-    struct payload_rows rows;
-    struct payload_row row;
+    UNINITIALIZED struct payload_rows rows;
+    UNINITIALIZED struct payload_row row;
+    UNINITIALIZED struct batch batch;
     const char *why;
     uint32_t fresh, index = 0;
     int rc;
@@ -272,6 +278,8 @@ static int walk_telemetry(struct query_run *run, const struct record *record)
         (run->limited && record->bike > run->limit.bike) ||
         !payload_validate(query->schema, record->payload, &batch.facts, &why))
         return 0;
+    batch.record = record;
+    batch.payload = UINT32_MAX;
     rc = batch_meet(run, &batch, &fresh);
     if (rc || fresh == 0)
         return rc;
@@ -348,7 +356,7 @@ static int show_rows(struct query_run *run, store_row_fn *visit, void *ctx, bool
     uint32_t open = UINT32_MAX; /* the payload that `rows` walks */
 
     values.sample = 0;
-    qsort(run->refs, run->ref_count, sizeof *run->refs, by_key);
+    refs_sort(run, by_key);
     for (size_t i = 0; i < run->ref_count; i++) {
         const struct row_ref *ref = &run->refs[i];
         const uint8_t *at = run->payloads + (size_t)ref->payload * 8;
