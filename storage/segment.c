@@ -23,7 +23,7 @@
 #include "storage/segment_priv.h"
 
 enum {
-    ZEROS_BYTES = 256 << 10, /* at a time, so that a commit waits for the inode only shortly */
+    ZEROS_BYTES = 1 << 20, /* at a time, so that a commit waits for the inode only shortly */
 
     /* Pages that a group may use besides its value's own: the path to the leaf and its split, the
      * list of free pages. */

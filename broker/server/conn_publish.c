@@ -174,6 +174,8 @@ static void note_facts(struct ingest_entry *entry, const struct schema *schema,
     entry->schema = record->schema;
     entry->samples = (uint16_t)facts->sample_count;
     entry->last_ms = clock_rule_time(&rule, facts->last_ms);
+    entry->last_order =
+        (uint64_t)facts->boot << 32 | (facts->first_sample + facts->sample_count - 1);
     entry->any = schema_is_columnar(schema) ? facts->any : UINT64_MAX; /* else not in `latest` */
     entry->last = schema_is_columnar(schema) ? facts->last : 0;
 }

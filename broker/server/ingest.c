@@ -51,7 +51,9 @@ struct ingest_entry *ingest_reserve(struct ingest *q)
 static bool is_outdated(const struct ingest_entry *entry, const struct ingest_cover *cover)
 {
     return entry->bike == cover->bike && entry->schema == cover->schema &&
-           entry->last_ms < cover->last_ms && (entry->any & ~cover->last) == 0;
+           (entry->last_ms < cover->last_ms ||
+            (entry->last_ms == cover->last_ms && entry->last_order < cover->last_order)) &&
+           (entry->any & ~cover->last) == 0;
 }
 
 void ingest_mark_outdated(struct ingest *q, uint64_t committed, struct ingest_cover *slots)
@@ -74,6 +76,7 @@ void ingest_mark_outdated(struct ingest *q, uint64_t committed, struct ingest_co
         *cover = (struct ingest_cover){.pass = q->pass,
                                        .last = entry->last,
                                        .last_ms = entry->last_ms,
+                                       .last_order = entry->last_order,
                                        .bike = entry->bike,
                                        .schema = entry->schema};
     }

@@ -24,7 +24,8 @@ struct ingest_entry {
     struct message *message; /* to route live, one reference; NULL when nobody listens */
     const char *why;         /* INGEST_QUARANTINE: the Reason String; static */
     uint64_t any, last;      /* INGEST_TELEMETRY: columns, see payload_facts */
-    int64_t last_ms;         /* INGEST_TELEMETRY: effective time of its last sample */
+    int64_t last_ms;         /* INGEST_TELEMETRY: effective time of its last sample ... */
+    uint64_t last_order;     /* ... and its boot << 32 | number, which break ties */
     uint32_t record_len;     /* the record lies before `end`; 0 for INGEST_PLAIN */
     uint32_t bike;
     uint32_t slot, generation; /* the connection; gone when the generation differs */
@@ -84,6 +85,7 @@ struct ingest_cover {
     uint64_t pass;
     uint64_t last;
     int64_t last_ms;
+    uint64_t last_order;
     uint32_t bike;
     uint16_t schema;
 };

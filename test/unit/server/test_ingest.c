@@ -94,7 +94,7 @@ Test(ingest, only_what_a_later_entry_undoes_is_outdated, .init = init, .fini = f
         bool outdated;
     } rows[] = {
         {"older, fewer columns", 0, 1, 10, 3, true},
-        {"same time: the tie is for `latest` to break", 0, 1, 20, 3, false},
+        {"same time, same sample", 0, 1, 20, 3, false},
         {"a column that the later one lacks", 0, 1, 10, 8, false},
         {"newer than the later one", 0, 1, 30, 3, false},
         {"another bike", 0, 2, 10, 3, false},
@@ -121,4 +121,20 @@ Test(ingest, what_is_not_on_disk_yet_undoes_nothing, .init = init, .fini = fini)
     push_telemetry(20, 0, 1, 20, 1, 1);
     ingest_mark_outdated(&queue, 10, covers);
     cr_expect_not(ingest_ready(&queue, 10)->outdated);
+}
+
+Test(ingest, boot_and_number_break_ties_of_time, .init = init, .fini = fini)
+{
+    for (uint64_t order = 0; order < 3; order++) {
+        uint64_t end = 10 * (order + 1);
+
+        push_telemetry(end, 0, 1, 20, 1, 1);
+        ingest_ready(&queue, end)->last_order = order;
+        push_telemetry(end, 0, 1, 20, 1, 1);
+        queue.entries[(queue.next - 1) & queue.mask].last_order = 1;
+        ingest_mark_outdated(&queue, end, covers);
+        cr_expect_eq(ingest_ready(&queue, end)->outdated, order < 1, "order %d", (int)order);
+        ingest_pop(&queue);
+        ingest_pop(&queue);
+    }
 }
