@@ -24,9 +24,9 @@ if o.action == "pub":
     else:
         print("PUBLISHED")
 else:
-    # %x is the payload in hexadecimal.
-    child = subprocess.Popen(["stdbuf", "-oL", "mosquitto_sub", *common, "-d",
-                              "-F", "MESSAGE %t %x %q"], stdout=subprocess.PIPE,
+    # It ends with this program; %x is the payload in hexadecimal.
+    child = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "stdbuf", "-oL", "mosquitto_sub",
+                              *common, "-d", "-F", "MESSAGE %t %x %q"], stdout=subprocess.PIPE,
                              stderr=subprocess.STDOUT, text=True)
     for line in child.stdout:
         granted = re.match(r"Subscribed \(mid: \d+\): (\d+)", line)
