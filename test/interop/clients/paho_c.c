@@ -3,7 +3,6 @@
 
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,6 +56,11 @@ struct wanted {
     const char *version, *port, *ca, *cert, *key, *id, *qos, *topic, *file;
 };
 
+static int qos_of(const struct wanted *w)
+{
+    return w->qos[0] - '0';
+}
+
 static int connect_client(MQTTClient client, const struct wanted *w)
 {
     MQTTClient_connectOptions plain = MQTTClient_connectOptions_initializer;
@@ -88,14 +92,14 @@ static void subscribe(MQTTClient client, const struct wanted *w)
     int code;
 
     if (strcmp(w->version, "5") == 0) {
-        MQTTResponse response = MQTTClient_subscribe5(client, w->topic, atoi(w->qos), NULL, NULL);
+        MQTTResponse response = MQTTClient_subscribe5(client, w->topic, qos_of(w), NULL, NULL);
 
         code = response.reasonCode;
         MQTTResponse_free(response);
     } else {
-        code = MQTTClient_subscribe(client, w->topic, atoi(w->qos));
+        code = MQTTClient_subscribe(client, w->topic, qos_of(w));
         if (code == MQTTCLIENT_SUCCESS) /* 3.1.1: the granted QoS is not shown */
-            code = atoi(w->qos);
+            code = qos_of(w);
     }
     printf("SUBSCRIBED %d\n", code < 0 ? 128 : code);
     fflush(stdout);
@@ -115,7 +119,7 @@ static int publish(MQTTClient client, const struct wanted *w)
         return 1;
     message.payload = payload;
     message.payloadlen = (int)fread(payload, 1, sizeof payload, file);
-    message.qos = atoi(w->qos);
+    message.qos = qos_of(w);
     fclose(file);
     if (strcmp(w->version, "5") == 0) {
         MQTTResponse response = MQTTClient_publishMessage5(client, w->topic, &message, &token);
