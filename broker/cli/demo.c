@@ -191,17 +191,19 @@ static int hub_await(struct demo *demo)
                     DEMO_START_MS / 1000);
 }
 
+/* An hour's rides in real time; few samples a message, so that something moves every moment. */
 static int sim_start(struct demo *demo)
 {
-    char sim[] = "sim", data[] = "--data", url_option[] = "--url", bikes[] = "--bikes";
-    char url[96], count[16];
-    char *const argv[] = {demo->freehub, sim,   data,  demo->folder, url_option,
-                          url,           bikes, count, NULL};
+    char sim[] = "sim", data[] = "--data", url_option[] = "--url", url[96];
+    char bikes_option[] = "--bikes", bikes[16], batch[] = "--batch-samples=2",
+         minutes[] = "--minutes=60";
+    char *const argv[] = {demo->freehub, sim,   data,  demo->folder, url_option, url,
+                          bikes_option,  bikes, batch, minutes,      NULL};
     struct err_detail detail;
     int rc;
 
     snprintf(url, sizeof url, "mqtts://%s:%u", demo->address.host, demo->address.port);
-    snprintf(count, sizeof count, "%d", DEMO_BIKES);
+    snprintf(bikes, sizeof bikes, "%d", DEMO_BIKES);
     rc = child_start(&demo->sim, argv, demo->log, &detail);
     return rc ? cli_fail_err(demo->cli, rc, &detail) : CLI_OK;
 }
@@ -296,7 +298,7 @@ static int ride(struct demo *demo)
         if (chrono_mono_ms() < report_at || !figures_get(demo, &now))
             continue;
         report_at += DEMO_REPORT_MS;
-        fprintf(demo->cli->out, "%lld bikes connected, %lld messages, %lld records on disk\n",
+        fprintf(demo->cli->out, "%lld clients connected, %lld messages, %lld records on disk\n",
                 now.connections, now.messages, now.records);
     }
     return CLI_OK;

@@ -93,6 +93,11 @@ Test(cli, mistakes_are_usage_errors, .init = set_up, .fini = tear_down)
          "freehub export telemetry: --from is not before --to\n"},
         {{"export", "telemetry", "-o", "json"},
          "freehub export telemetry: telemetry comes as CSV\n"},
+        {{"demo", "--seconds", "0"},
+         "freehub demo: \"0\" is no number of seconds from 1 to 86400\n"},
+        {{"demo", "--seconds=x"}, "freehub demo: \"x\" is no number of seconds from 1 to 86400\n"},
+        {{"demo", "now"},
+         "freehub demo: \"now\" is one argument too many; see freehub demo --help\n"},
         {{"quarantine", "show", "five"},
          "freehub quarantine show: \"five\" is not a sequence number\n"},
     };
@@ -156,6 +161,7 @@ Test(cli, exit_codes_without_a_hub, .init = set_up, .fini = tear_down)
         {{"bikes", "show", "x", "-d", "none"}, CLI_NOT_FOUND, "none: No such file or directory"},
         {{"bikes", "list", "-d", "/none"}, CLI_NOT_FOUND, "/none: No such file or directory"},
         {{"certs", "list", "-d", "/none"}, CLI_NOT_FOUND, "has no keys yet"},
+        {{"sim", "--rides", "/none"}, CLI_NOT_FOUND, "/none"},
         {{"export", "telemetry", "-d", "/none"}, CLI_NOT_FOUND, "/none: No such file"},
         {{"quarantine", "list", "-d", "/none"}, CLI_NOT_FOUND, "/none: No such file"},
     };
