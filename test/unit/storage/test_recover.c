@@ -93,6 +93,7 @@ static void quarantine(const char *topic, const char *reason, const char *bytes)
     record.topic = str_from(topic);
     record.payload = str_of_bytes(payload, 1 + reason_len + strlen(bytes));
     ring_wait(ring, ring_put(ring, &record));
+    store_quarantine_note(store);
     ring_release(ring, ring_committed(ring));
 }
 
@@ -255,6 +256,8 @@ Test(recover, quarantine_moves_and_is_bounded, .init = set_up, .fini = tear_down
     quarantine("t/2", "", "two");
     quarantine("t/3", "worse", "");
     expect_quarantine(store, "t/1 bad one\nt/2  two\nt/3 worse \n");
+    store_status(store, &status);
+    cr_expect_eq(status.quarantined, 3);
     end();
     begin();
     store_status(store, &status);
