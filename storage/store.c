@@ -342,7 +342,7 @@ int store_stop(struct store *s, struct err_detail *detail)
     if (rc) /* the failure is what the caller must hear of */
         maintenance_abandon(s);
     else
-        rc = maintenance_stop(s, detail);
+        maintenance_stop(s);
     return rc;
 }
 
