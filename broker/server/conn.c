@@ -350,7 +350,7 @@ static void on_ready(struct transport *t)
 {
     struct conn *c = (struct conn *)t;
     const struct transport_peer *peer = transport_peer(t);
-    struct err_detail why;
+    int rc;
 
     if (c->state != CONN_OPENING)
         return;
@@ -359,17 +359,9 @@ static void on_ready(struct transport *t)
     if (!peer->present)
         return;
     c->identity = MEM_NEW(struct identity);
-    if (identity_from_certificate(str_of_bytes(peer->common_name, peer->common_name_len),
-                                  (struct str){peer->unit, peer->unit_len}, c->identity, &why)) {
-        char address[80];
-
-        LOG_WARN(
-            "tls_refused",
-            F_STR("address", str_of_bytes(address, transport_address(t, address, sizeof address))),
-            F_STR("cn", str_of_bytes(peer->common_name, peer->common_name_len)),
-            F_TEXT("why", why.text));
-        conn_close(c);
-    }
+    rc = identity_from_certificate(str_of_bytes(peer->common_name, peer->common_name_len),
+                                   str_of_bytes(peer->unit, peer->unit_len), c->identity, NULL);
+    ASSERT(rc == 0); /* accept_peer() in server.c has judged it */
 }
 
 static void on_end(struct transport *t, int err)

@@ -1,9 +1,11 @@
 #include "broker/server/server.h"
 
+#include "broker/auth/identity.h"
 #include "broker/auth/pki.h"
 #include "broker/base/chrono.h"
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
+#include "broker/net/transport.h"
 #include "broker/server/admin.h"
 #include "broker/server/notify.h"
 #include "broker/server/status.h"
@@ -75,6 +77,17 @@ static int make_pki(const struct server *s, struct err_detail *detail)
     return wanted ? pki_init(folder, hosts, detail) : 0;
 }
 
+/* A certificate that verified must name an identity too, or the handshake fails and says why. Owner
+ * worker. */
+static int accept_peer(void *ctx, const struct transport_peer *peer, struct err_detail *detail)
+{
+    struct identity ignored;
+
+    (void)ctx;
+    return identity_from_certificate(str_of_bytes(peer->common_name, peer->common_name_len),
+                                     str_of_bytes(peer->unit, peer->unit_len), &ignored, detail);
+}
+
 static int load_tls(const struct config_endpoint *listener, struct tls_server **out,
                     struct err_detail *detail)
 {
@@ -83,6 +96,7 @@ static int load_tls(const struct config_endpoint *listener, struct tls_server **
         .key_file = listener->settings.key,
         .client_ca_file = listener->settings.client_ca,
         .require_client_certificate = !listener->settings.allow_anonymous,
+        .accept_peer = accept_peer,
     };
 
     *out = NULL;

@@ -74,9 +74,11 @@ void status_collect(const struct server *s, const struct status_rates *rates,
         const struct config_endpoint *listener = s->listeners[i].config;
 
         out->listeners[i].name = listener->name;
-        snprintf(out->listeners[i].url, sizeof out->listeners[i].url, "%s://%s:%u",
-                 listener->address.tls ? "mqtts" : "mqtt", listener->address.host,
-                 s->listeners[i].port);
+        bool is_v6 = strchr(listener->address.host, ':') != NULL;
+
+        snprintf(out->listeners[i].url, sizeof out->listeners[i].url,
+                 is_v6 ? "%s://[%s]:%u" : "%s://%s:%u", listener->address.tls ? "mqtts" : "mqtt",
+                 listener->address.host, s->listeners[i].port);
     }
     collect_alarms(s, out);
 }
