@@ -163,15 +163,19 @@ static unsigned bit_take(uint64_t *bits)
     return bit;
 }
 
-/* Take in the columns `bits` one by one, each against its own stamp. */
-static void bike_merge_columns(struct head_bike *b, uint64_t bits, const struct payload_row *last,
-                               const int64_t *effective_ms, uint32_t boot)
+/* Take in the columns `bits` one by one, each against its own stamp. Those of `same` are as old as
+ * `row`, the others as `effective_ms` says. */
+static void bike_merge_columns(struct head_bike *b, uint64_t bits, uint64_t same,
+                               const struct payload_row *last, const int64_t *effective_ms,
+                               struct stamp row)
 {
     while (bits) {
         unsigned i = bit_take(&bits);
         uint64_t bit = UINT64_C(1) << i;
-        struct stamp stamp = {effective_ms[i], boot, last->sample};
+        struct stamp stamp = row;
 
+        if (!(same & bit))
+            stamp.time_ms = effective_ms[i];
         if ((b->present & bit) && !stamp_newer(&stamp, b->fresh & bit ? &b->row : &b->stamps[i]))
             continue;
         b->values[i] = last->values[i];
@@ -209,7 +213,7 @@ bool head_update(struct head *h, uint32_t bike, uint16_t schema, int64_t recv_ms
     struct clock_rule rule;
     struct stamp row;
     struct head_bike *b;
-    uint64_t same = 0;
+    uint64_t same;
 
     if (bike == 0 || bike > BIKES_MAX || !head_schema(h, schema) ||
         !payload_last(h->cached, payload, &facts, &last, times_ms))
@@ -227,7 +231,8 @@ bool head_update(struct head *h, uint32_t bike, uint16_t schema, int64_t recv_ms
         b->recv_ms = recv_ms;
     if (b->schema != schema) /* older than what another type has said */
         return true;
-    for (uint64_t bits = last.present; bits;) {
+    same = facts.last;
+    for (uint64_t bits = last.present & ~same; bits;) {
         unsigned i = bit_take(&bits);
 
         times_ms[i] = clock_rule_time(&rule, times_ms[i]);
@@ -235,9 +240,9 @@ bool head_update(struct head *h, uint32_t bike, uint16_t schema, int64_t recv_ms
     }
     if (stamp_newer(&row, &b->row)) {
         bike_advance(b, same, &last, row);
-        bike_merge_columns(b, last.present & ~same, &last, times_ms, facts.boot);
+        bike_merge_columns(b, last.present & ~same, same, &last, times_ms, row);
     } else {
-        bike_merge_columns(b, last.present, &last, times_ms, facts.boot);
+        bike_merge_columns(b, last.present, same, &last, times_ms, row);
     }
     return true;
 }
