@@ -180,9 +180,12 @@ static void note_facts(struct ingest_entry *entry, const struct schema *schema,
     entry->last = schema_is_columnar(schema) ? facts->last : 0;
 }
 
-/* Store a message of a stream. `entry` says whom to acknowledge. False for want of room. */
-static bool store_message(struct worker *w, struct conn_route *route, struct str payload,
-                          struct ingest_entry *entry, const char **bad)
+enum stored { STORED, STORE_LATER, STORE_NEVER };
+
+/* Store a message of a stream; `entry` says whom to acknowledge. STORE_LATER: no room in the ring
+ * now. STORE_NEVER: the bike is one too many. Nothing has happened then. */
+static enum stored store_message(struct worker *w, struct conn_route *route, struct str payload,
+                                 struct ingest_entry *entry, const char **bad)
 {
     const struct schema *schema = route->hit.schema;
     struct str topic = {route->topic, route->topic_len};
@@ -192,14 +195,17 @@ static bool store_message(struct worker *w, struct conn_route *route, struct str
                             .payload = payload};
     struct payload_facts facts;
 
-    if (UNLIKELY(route->bike == 0) &&
-        store_bike_number(w->server->store, w->ring, route->hit.bike, &route->bike))
-        return false;
+    if (UNLIKELY(route->bike == 0)) {
+        int rc = store_bike_number(w->server->store, w->ring, route->hit.bike, &route->bike);
+
+        if (rc)
+            return rc == ERR_AGAIN ? STORE_LATER : STORE_NEVER;
+    }
     record.bike = route->bike;
     if (schema && !payload_validate(schema, payload, &facts, bad)) {
         message_unref(entry->message); /* a refused payload is not routed */
         entry->message = NULL;
-        return append_quarantine(w, &record, *bad, topic, entry);
+        return append_quarantine(w, &record, *bad, topic, entry) ? STORED : STORE_LATER;
     }
     if (!schema) { /* raw: the topic says what it is */
         record.flags = RECORD_HAS_TOPIC;
@@ -208,7 +214,18 @@ static bool store_message(struct worker *w, struct conn_route *route, struct str
     entry->kind = schema ? INGEST_TELEMETRY : INGEST_PLAIN;
     if (schema)
         note_facts(entry, schema, &record, &facts);
-    return append(w, &record, entry);
+    return append(w, &record, entry) ? STORED : STORE_LATER;
+}
+
+/* A message that cannot be stored: 0x97 in MQTT 5; no acknowledgement and a closed connection in
+ * 3.1.1. */
+static uint8_t refuse_storing(struct conn *c, const struct mqtt_publish *publish, const char *why,
+                              bool *stalled)
+{
+    COUNT_ADD(c->worker, messages_refused_full, 1);
+    if (!conn_is_v5(c))
+        return conn_fail(c, MQTT_QUOTA_EXCEEDED, why);
+    return answer(c, publish, MQTT_QUOTA_EXCEEDED, why, NULL, stalled);
 }
 
 static uint8_t publish_stored(struct conn *c, const struct mqtt_publish *publish,
@@ -219,11 +236,13 @@ static uint8_t publish_stored(struct conn *c, const struct mqtt_publish *publish
                                  .generation = c->generation,
                                  .packet_id = publish->packet_id};
     const char *bad = NULL;
+    enum stored stored = store_message(c->worker, route, publish->payload, &entry, &bad);
 
-    if (UNLIKELY(!store_message(c->worker, route, publish->payload, &entry, &bad))) {
+    if (UNLIKELY(stored != STORED)) {
         message_unref(entry.message);
-        *stalled = true;
-        return c->state;
+        *stalled = stored == STORE_LATER;
+        return *stalled ? c->state
+                        : refuse_storing(c, publish, "no more bikes can be kept", stalled);
     }
     if (UNLIKELY(bad)) {
         COUNT_ADD(c->worker, messages_quarantined, 1);
@@ -297,12 +316,8 @@ uint8_t on_publish(struct conn *c, const struct mqtt_publish *publish, bool *sta
     route = route_of(c, publish->topic);
     if (UNLIKELY(!route->allowed))
         return refuse_topic(c, publish, stalled);
-    if (UNLIKELY(route->stored && !w->storing)) {
-        COUNT_ADD(w, messages_refused_full, 1);
-        if (!conn_is_v5(c))
-            return conn_fail(c, MQTT_QUOTA_EXCEEDED, "no space left to store it");
-        return answer(c, publish, MQTT_QUOTA_EXCEEDED, "no space left to store it", NULL, stalled);
-    }
+    if (UNLIKELY(route->stored && !w->storing))
+        return refuse_storing(c, publish, "no space left to store it", stalled);
     if (route->heard) {
         if (message_new(&message, publish, c->session->id, w->mono_ms))
             return conn_fail(c, MQTT_QUOTA_EXCEEDED, "no memory for the message");
@@ -362,7 +377,7 @@ bool publish_will(struct worker *w, struct message *will, const struct identity 
     struct conn_route *route;
     struct ingest_entry entry = {.slot = INGEST_NO_SLOT};
     const char *bad = NULL;
-    bool done = true;
+    enum stored stored = STORED;
     struct conn scratch = {.worker = w};
 
     if (who) {
@@ -375,13 +390,13 @@ bool publish_will(struct worker *w, struct message *will, const struct identity 
         goto out;
     if (route->stored && w->storing) {
         entry.message = message_ref(will);
-        done = store_message(w, route, will->payload, &entry, &bad);
-        if (!done && entry.message)
+        stored = store_message(w, route, will->payload, &entry, &bad);
+        if (stored != STORED)
             message_unref(entry.message);
     } else {
         deliver_message(w, will);
     }
 out:
     mem_free(route);
-    return done;
+    return stored != STORE_LATER;
 }

@@ -19,12 +19,12 @@ enum {
     WHEEL_TICK_MS = 16,
     COMMIT_WAIT_MS = 2000, /* for open entries when stopping */
     CLOSE_WAIT_MS = 1000,  /* for the last output to leave */
-    STALLED_TURN_MAX = 64,
 };
 
 enum stop_step { STOP_NOT, STOP_COMMITTING, STOP_CLOSING, STOP_DONE };
 
-/* A will that found no room in the ring. */
+/* A will on its way: connections end in the middle of things, wills go out at the end of the turn.
+ */
 struct waiting_will {
     struct list link;
     struct message *will;
@@ -96,11 +96,8 @@ void worker_slot_give(struct worker *w, uint32_t slot)
 
 void worker_will(struct worker *w, struct message *will, const struct identity *who)
 {
-    struct waiting_will *waiting;
+    struct waiting_will *waiting = MEM_NEW(struct waiting_will);
 
-    if (publish_will(w, will, who))
-        return;
-    waiting = MEM_NEW(struct waiting_will);
     waiting->will = message_ref(will);
     waiting->anonymous = who == NULL;
     if (who)
@@ -108,7 +105,8 @@ void worker_will(struct worker *w, struct message *will, const struct identity *
     list_push_back(&w->wills, &waiting->link);
 }
 
-static void retry_wills(struct worker *w)
+/* Publish the wills that wait, as far as there is room in the ring. */
+static void send_wills(struct worker *w)
 {
     LIST_FOR (struct waiting_will, waiting, &w->wills, link) {
         if (!publish_will(w, waiting->will, waiting->anonymous ? NULL : &waiting->who))
@@ -146,14 +144,12 @@ static void resume_stalled(struct worker *w)
 {
     struct list waiting;
 
-    if (list_is_empty(&w->stalled) && list_is_empty(&w->wills))
+    if (list_is_empty(&w->stalled))
         return;
-    retry_wills(w);
     list_init(&waiting);
     list_move_all(&waiting, &w->stalled);
-    for (int i = 0; i < STALLED_TURN_MAX && !list_is_empty(&waiting); i++)
+    while (!list_is_empty(&waiting))
         conn_resume(LIST_ITEM(waiting.next, struct conn, stalled_link));
-    list_move_all(&w->stalled, &waiting);
 }
 
 static void flush(struct worker *w)
@@ -171,6 +167,8 @@ static void pass(struct worker *w)
         w->released = committed;
         resume_stalled(w);
     }
+    if (!list_is_empty(&w->wills))
+        send_wills(w);
     ring_publish(w->ring);
     flush(w);
 }
@@ -273,6 +271,8 @@ static void on_check(uv_check_t *check)
     }
     if (atomic_load_explicit(&w->stop_asked, memory_order_relaxed))
         stop_turn(w);
+    if (!list_is_empty(&w->wills))
+        send_wills(w); /* of connections that a deadline ended */
     flush(w);
 }
 

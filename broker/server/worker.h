@@ -142,7 +142,8 @@ void worker_clock(struct worker *w);
 CHECKED int worker_slot_take(struct worker *w, struct conn *c, uint32_t *slot,
                              uint32_t *generation);
 void worker_slot_give(struct worker *w, uint32_t slot);
-/* Publish a will, now or as soon as there is room in the ring. `who` NULL: anonymous. */
+/* Publish a will at the end of this turn, or as soon as there is room in the ring. `who` NULL:
+ * anonymous. */
 void worker_will(struct worker *w, struct message *will, const struct identity *who);
 
 #endif
