@@ -132,6 +132,31 @@ struct store_query {
 CHECKED int store_rows(struct store *s, const struct store_query *query, store_row_fn *visit,
                        void *ctx, struct err_detail *detail);
 
+/* A stored message as it came. */
+struct store_message {
+    uint64_t sequence;
+    int64_t recv_ms;
+    uint32_t bike;
+    struct str bike_id;
+    uint16_t schema;  /* schema_id() of its type, or SCHEMA_RAW */
+    struct str topic; /* of a raw one; for a type the stream's rule says it */
+    struct str payload;
+};
+
+struct store_message_query {
+    uint32_t bike;          /* 0 = every bike */
+    bool every_type;        /* else: */
+    uint16_t schema;        /* this one, or SCHEMA_RAW */
+    int64_t from_ms, to_ms; /* of arrival, from inclusive, to exclusive */
+};
+
+typedef bool store_message_fn(void *ctx, const struct store_message *message);
+/* In order of sequence, duplicates included, until `visit` returns false; what is visited lives
+ * during the call. 0, or ERR_NOTFOUND when retention took a segment away meanwhile. Any thread,
+ * also while the daemon writes. */
+CHECKED int store_messages_each(struct store *s, const struct store_message_query *query,
+                                store_message_fn *visit, void *ctx, struct err_detail *detail);
+
 struct store_quarantined {
     uint64_t sequence;
     int64_t recv_ms;

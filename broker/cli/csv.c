@@ -133,6 +133,25 @@ void csv_uint(struct csv *c, uint64_t value)
     cell_end(c, put_digits(cell_begin(c), value, digit_count(value)));
 }
 
+void csv_hex(struct csv *c, struct str bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+    char *to = cell_begin(c);
+
+    for (size_t i = 0; i < bytes.len; i++) {
+        uint8_t byte = (uint8_t)bytes.at[i];
+
+        if (to - c->buffer >= BUFFER_BYTES) { /* a cell may be longer than the buffer */
+            cell_end(c, to);
+            flush(c);
+            to = c->buffer;
+        }
+        *to++ = digits[byte >> 4];
+        *to++ = digits[byte & 15];
+    }
+    cell_end(c, to);
+}
+
 void csv_int(struct csv *c, int64_t value)
 {
     csv_decimal(c, value, 0);

@@ -25,6 +25,7 @@ void csv_uint(struct csv *c, uint64_t value);
 void csv_int(struct csv *c, int64_t value);
 void csv_decimal(struct csv *c, int64_t value, unsigned decimals); /* value / 10^decimals */
 void csv_time(struct csv *c, int64_t wall_ms); /* ISO-8601 UTC, as chrono_iso_format() */
+void csv_hex(struct csv *c, struct str bytes); /* two digits a byte, of any length */
 void csv_empty(struct csv *c);                 /* no value */
 
 /* End the row. False once something has failed: more rows are pointless. */

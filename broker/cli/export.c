@@ -130,3 +130,69 @@ int export_telemetry(struct store *store, const struct export_request *request, 
         return export_to_file(store, request, &query, rows ? rows : &ignored, detail);
     return export_to(store, request, &query, request->fd, rows ? rows : &ignored, detail);
 }
+
+/* ---- messages ---- */
+
+struct messages_run {
+    struct csv *csv;
+    const struct schema_set *schemas;
+    uint64_t rows;
+};
+
+static bool write_message(void *ctx, const struct store_message *message)
+{
+    struct messages_run *run = ctx;
+    const struct schema *schema = schema_by_id(run->schemas, message->schema);
+
+    csv_uint(run->csv, message->sequence);
+    csv_time(run->csv, message->recv_ms);
+    csv_text(run->csv, message->bike_id);
+    csv_text(run->csv, str_from(schema ? schema_name(schema) : "raw"));
+    csv_text(run->csv, message->topic);
+    csv_hex(run->csv, message->payload);
+    run->rows++;
+    return csv_row(run->csv);
+}
+
+static int messages_query(struct store *store, const struct export_messages_request *request,
+                          struct store_message_query *query, struct err_detail *detail)
+{
+    const struct schema *schema = schema_by_name(request->schemas, request->type);
+
+    *query = (struct store_message_query){.every_type = request->type.len == 0,
+                                          .schema = schema ? schema_id(schema) : SCHEMA_RAW,
+                                          .from_ms = request->from_ms,
+                                          .to_ms = request->to_ms};
+    if (!schema && !query->every_type && !str_equal(request->type, STR_LITERAL("raw")))
+        return err_set(detail, ERR_INVALID, "\"%.*s\" is no message type", (int)request->type.len,
+                       request->type.at);
+    if (request->bike.len > 0 && store_bike_find(store, request->bike, &query->bike))
+        return err_set(detail, ERR_NOTFOUND, "no bike \"%.*s\" has sent anything",
+                       (int)request->bike.len, request->bike.at);
+    return 0;
+}
+
+int export_messages(struct store *store, const struct export_messages_request *request,
+                    uint64_t *rows, struct err_detail *detail)
+{
+    static const char *const names[] = {"sequence", "received_utc", "bike",
+                                        "type",     "topic",        "payload_hex"};
+    struct messages_run run = {.schemas = request->schemas};
+    struct store_message_query query;
+    int end, rc = messages_query(store, request, &query, detail);
+
+    if (rc)
+        return rc;
+    rc = csv_new(&run.csv, request->fd);
+    if (rc)
+        return err_set(detail, rc, "%s", err_text(rc));
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        csv_text(run.csv, str_from(names[i]));
+    if (csv_row(run.csv))
+        rc = store_messages_each(store, &query, write_message, &run, detail);
+    end = csv_end(run.csv);
+    *rows = run.rows;
+    if (rc || end == 0 || end == ERR_CLOSED)
+        return rc;
+    return err_set(detail, end, "write the rows: %s", err_text(end));
+}

@@ -1,4 +1,5 @@
-/* broker/cli/export.h -- telemetry out of a store as CSV, one row a sample. */
+/* broker/cli/export.h -- out of a store as CSV: telemetry, one row a sample, and stored messages as
+ * they came. */
 #ifndef FREEHUB_BROKER_CLI_EXPORT_H
 #define FREEHUB_BROKER_CLI_EXPORT_H
 
@@ -22,5 +23,18 @@ struct export_request {
  * ERR_NOSPACE and so on. The process ignores SIGPIPE. Any thread. */
 CHECKED int export_telemetry(struct store *store, const struct export_request *request,
                              uint64_t *rows, struct err_detail *detail);
+
+struct export_messages_request {
+    struct str bike;        /* id; empty = every bike */
+    struct str type;        /* full name or "raw"; empty = every type */
+    int64_t from_ms, to_ms; /* of arrival, from inclusive, to exclusive */
+    const struct schema_set *schemas;
+    int fd;
+};
+
+/* One row a stored message in order of sequence: sequence, received_utc, bike, type, topic (of raw
+ * ones), payload_hex. Errors as export_telemetry(). Any thread. */
+CHECKED int export_messages(struct store *store, const struct export_messages_request *request,
+                            uint64_t *rows, struct err_detail *detail);
 
 #endif

@@ -62,6 +62,14 @@ static error_t on_option(int key, char *value, struct argp_state *state)
     }
 }
 
+static const struct argp_option message_options[] = {
+    {"bike", 'b', "ID", 0, "This bike only; else all", 0},
+    {"from", 'f', "TIME", 0, "First moment of arrival, as in `export telemetry`", 0},
+    {"to", 't', "TIME", 0, "The moment before which it ends", 0},
+    {"type", 'T', "NAME", 0, "Message type, such as freehub.v1.TripEnd, or raw; else all", 0},
+    {NULL, 0, NULL, 0, NULL, 0},
+};
+
 static int telemetry_write(struct cli *cli, const struct export_args *args,
                            struct access_store *opened)
 {
@@ -107,6 +115,39 @@ int verb_export_telemetry(struct cli *cli, int argc, char **argv)
         return cli_fail(cli, CLI_USAGE, "telemetry comes as CSV");
     rc = access_store_open(cli, &opened, &detail);
     code = rc ? cli_fail_err(cli, rc, &detail) : telemetry_write(cli, &args, &opened);
+    access_store_close(&opened);
+    return code;
+}
+
+int verb_export_messages(struct cli *cli, int argc, char **argv)
+{
+    static const struct argp parser = {.options = message_options, .parser = on_option};
+    struct export_args args = {
+        .none = {.cli = cli}, .bike = "", .type = "", .from_ms = INT64_MIN, .to_ms = INT64_MAX};
+    struct export_messages_request request;
+    struct access_store opened;
+    struct err_detail detail;
+    uint64_t rows;
+    int code, rc;
+
+    if (!cli_parse(cli, &parser, &args, argc, argv, &code))
+        return code;
+    if (args.from_ms >= args.to_ms)
+        return cli_fail(cli, CLI_USAGE, "--from is not before --to");
+    if (cli->format == OUTPUT_JSON)
+        return cli_fail(cli, CLI_USAGE, "messages come as CSV");
+    rc = access_store_open(cli, &opened, &detail);
+    if (rc == 0) {
+        request = (struct export_messages_request){.bike = str_from(args.bike),
+                                                   .type = str_from(args.type),
+                                                   .from_ms = args.from_ms,
+                                                   .to_ms = args.to_ms,
+                                                   .schemas = opened.schemas,
+                                                   .fd = STDOUT_FILENO};
+        fflush(cli->out);
+        rc = export_messages(opened.store, &request, &rows, &detail);
+    }
+    code = rc ? cli_fail_err(cli, rc, &detail) : CLI_OK;
     access_store_close(&opened);
     return code;
 }

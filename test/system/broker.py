@@ -1,5 +1,6 @@
 """What MQTT promises for what this broker offers, seen on the wire, in both versions."""
 
+import csv
 import struct
 import sys
 import time
@@ -8,6 +9,7 @@ from batch import batch
 from hub import Hub, logged
 import rawmqtt as mqtt
 
+csv.field_size_limit(1 << 30)
 PROP_SESSION_EXPIRY, PROP_ASSIGNED, PROP_KEEP_ALIVE, PROP_RECEIVE_MAX = 0x11, 0x12, 0x13, 0x21
 PROP_MAX_QOS, PROP_RETAIN, PROP_MAX_PACKET, PROP_SUB_ID, PROP_SHARED = 0x24, 0x25, 0x27, 0x29, 0x2A
 
@@ -252,7 +254,28 @@ def acknowledgements_keep_their_order(hub):
     client.close()
 
 
+def what_has_no_samples_is_stored_as_it_came(hub):
+    client = open_client(hub, "raw")
+    sent = [b"", b"x", bytes(range(256)) * 800]  # 200 KiB
+    for i, payload in enumerate(sent):
+        client.send(mqtt.publish("v1/b/raw/evt/fault", payload, 1, i + 1))
+        assert client.read()[2][:3] in (struct.pack(">H", i + 1), struct.pack(">HB", i + 1, 0))
+    hello = b"\x0a\x03raw\x10\x07"  # bike_id = "raw", boot_id = 7
+    client.send(mqtt.publish("v1/b/raw/hello", hello, 1, 9))
+    assert client.read()[2][:2] == b"\0\x09"
+    rows = list(csv.DictReader(hub.tool("export", "messages", "--bike", "raw").stdout.splitlines()))
+    assert [bytes.fromhex(row["payload_hex"]) for row in rows] == sent + [hello]
+    assert [row["type"] for row in rows] == ["raw"] * 3 + ["freehub.v1.Hello"]
+    assert [row["topic"] for row in rows] == ["v1/b/raw/evt/fault"] * 3 + [""]
+    only = hub.tool("export", "messages", "--type", "freehub.v1.Hello").stdout.splitlines()
+    assert len(only) == 2 and hello.hex() in only[1]
+    assert hub.tool("export", "messages", "--type", "nonsense", check=False).returncode != 0
+    assert hub.tool("export", "messages", "--bike", "nobody", check=False).returncode == 3
+    client.close()
+
+
 TESTS = [
+    what_has_no_samples_is_stored_as_it_came,
     connack_announces_what_is_offered,
     every_qos_and_version_reaches_every_other,
     wildcards_dollar_topics_and_unsubscribe,

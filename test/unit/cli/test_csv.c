@@ -231,3 +231,33 @@ Test(csv, failures_stay_and_are_told_at_the_end)
     close(full);
     close(closed);
 }
+
+/* A cell of hex may be longer than the writer's buffer. */
+Test(csv, hex_of_any_length)
+{
+    static uint8_t bytes[200 * 1024];
+    static const size_t lengths[] = {0, 1, 1000, sizeof bytes};
+
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 7);
+    for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+        int fd = make();
+        struct csv *c;
+        const char *out;
+
+        cr_assert_eq(csv_new(&c, fd), 0);
+        csv_uint(c, 1);
+        csv_hex(c, str_of_bytes(bytes, lengths[i]));
+        csv_uint(c, 2);
+        cr_expect(csv_row(c));
+        out = finish(c, fd);
+        cr_assert_eq(strlen(out), 2 * lengths[i] + 6, "%zu bytes", lengths[i]);
+        for (size_t b = 0; b < lengths[i]; b++) {
+            char pair[3];
+
+            snprintf(pair, sizeof pair, "%02x", bytes[b]);
+            cr_assert_arr_eq(out + 2 + 2 * b, pair, 2, "byte %zu", b);
+        }
+        cr_expect_str_eq(out + 2 + 2 * lengths[i], ",2\r\n");
+    }
+}
