@@ -41,15 +41,28 @@ static void row_of_scalars(const struct walk *w, const struct schema *s, struct 
     }
 }
 
-/* The next element of a repeated number; the payload is valid and has one more. */
+/* Go on to the column's next piece that is not empty. False when there is none: never, in a valid
+ * payload that has one more element. */
+static bool column_next_piece(const struct payload_rows *rows, struct payload_column *c,
+                              uint32_t field)
+{
+    do {
+        if (!wire_next_piece(c->end, rows->payload_end, field, &c->at, &c->end))
+            return false;
+    } while (c->at == c->end);
+    return true;
+}
+
+/* The next element of a repeated number. */
 static inline uint64_t column_number(const struct payload_rows *rows, struct payload_column *c,
                                      uint32_t field)
 {
     uint64_t raw = 0;
 
-    while (UNLIKELY(c->at == c->end))
-        if (!wire_next_piece(c->end, rows->payload_end, field, &c->at, &c->end))
-            return 0;
+    if (UNLIKELY(c->at == c->end) && !column_next_piece(rows, c, field))
+        return 0;
+    if (LIKELY(*c->at < 0x80))
+        return *c->at++;
     c->at = wire_varint(c->at, c->end, rows->payload_end, &raw);
     return raw;
 }
@@ -60,6 +73,10 @@ static inline int64_t column_value(const struct payload_rows *rows, struct paylo
     uint64_t raw;
     int64_t number;
 
+    if (LIKELY(f->action == FIELD_DELTA && f->type == NUMBER_SINT32)) {
+        c->value += wire_zigzag(column_number(rows, c, f->number));
+        return c->value;
+    }
     if (f->action == FIELD_RUNS && c->run_left > 0) {
         c->run_left--;
         return c->value;
@@ -267,11 +284,8 @@ bool payload_last(const struct schema *schema, struct str payload, struct payloa
         return true;
     }
     out->present = w.seen;
-    for (uint64_t left = w.seen; left; left &= left - 1) {
-        unsigned slot = (unsigned)__builtin_ctzll(left);
-
+    for (unsigned slot = 0; slot < schema->column_count; slot++)
         times_ms[slot] = facts->last_ms;
-    }
     for (uint64_t left = w.seen & (w.has_missing | schema->none_columns); left; left &= left - 1) {
         unsigned slot = (unsigned)__builtin_ctzll(left);
         const struct walk_missing *m = &w.missing[slot];

@@ -498,22 +498,29 @@ out:
     return at;
 }
 
-/* The short way to the end of the payload: its last bytes are read from a padded copy. */
+/* The short way as far as it goes. The last bytes of the payload are read from a padded copy, so
+ * that there is always QUICK_ROOM to read. (One call, in a loop, so that all of it is one
+ * function.) */
 static inline const uint8_t *walk_quick_all(struct walk *w, const uint8_t *at,
                                             const struct field **expected)
 {
-    uint8_t tail[2 * QUICK_ROOM] = {0};
-    const uint8_t *stopped;
-    size_t left;
+    for (;;) {
+        size_t left = (size_t)(w->end - at);
+        bool is_tail = left <= QUICK_ROOM;
+        const uint8_t *from = at, *stopped;
+        uint8_t tail[2 * QUICK_ROOM];
 
-    if (w->end - at > QUICK_ROOM)
-        at = walk_quick(w, at, w->end - QUICK_ROOM, w->end, expected);
-    left = (size_t)(w->end - at);
-    if (left == 0 || left > QUICK_ROOM)
-        return at;
-    memcpy(tail, at, left);
-    stopped = walk_quick(w, tail, tail + left, tail + left, expected);
-    return at + (stopped - tail);
+        if (is_tail) {
+            memset(tail, 0, sizeof tail);
+            memcpy(tail, at, left);
+            from = tail;
+        }
+        stopped = walk_quick(w, from, is_tail ? from + left : w->end - QUICK_ROOM,
+                             is_tail ? from + left : w->end, expected);
+        at += stopped - from;
+        if (is_tail || w->end - at > QUICK_ROOM) /* the end, or another kind of field */
+            return at;
+    }
 }
 
 /* ---- the end ---- */

@@ -98,9 +98,9 @@ static uint64_t run_validate(const struct schema *schema, struct str payload)
 
 static uint64_t run_last(const struct schema *schema, struct str payload)
 {
-    int64_t times_ms[SCHEMA_COLUMNS_MAX];
+    UNINITIALIZED int64_t times_ms[SCHEMA_COLUMNS_MAX];
     struct payload_facts facts;
-    struct payload_row row;
+    UNINITIALIZED struct payload_row row;
 
     if (!payload_last(schema, payload, &facts, &row, times_ms))
         exit(1);
@@ -109,8 +109,8 @@ static uint64_t run_last(const struct schema *schema, struct str payload)
 
 static uint64_t run_rows(const struct schema *schema, struct str payload)
 {
-    struct payload_rows rows;
-    struct payload_row row;
+    UNINITIALIZED struct payload_rows rows;
+    UNINITIALIZED struct payload_row row;
     uint64_t count = 0;
 
     if (!payload_rows_init(&rows, schema, payload))
