@@ -183,6 +183,19 @@ static void retire(struct supply *supply)
     mutex_lock(&supply->lock);
 }
 
+/* Nothing needs to be written for now, yet the disk was full: is it still? The smaller step of a
+ * full disk may have made do with the room there is, so no write will tell. */
+static void look_again(struct supply *supply)
+{
+    struct err_detail detail = {""};
+    int rc;
+
+    mutex_unlock(&supply->lock);
+    rc = check_disk(supply, STEP_MIN_BYTES, &detail);
+    mutex_lock(&supply->lock);
+    conclude(supply, rc, &detail);
+}
+
 static void wait_for_work(struct supply *supply)
 {
     if (supply->retry_at_ms > 0)
@@ -206,6 +219,8 @@ static void supply_run(void *ctx)
             extend_active(supply);
         else if (may_write && !supply->next)
             make_next(supply);
+        else if (may_write && supply->retry_at_ms > 0)
+            look_again(supply);
         else
             wait_for_work(supply);
     }
