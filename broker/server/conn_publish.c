@@ -304,6 +304,7 @@ uint8_t on_publish(struct conn *c, const struct mqtt_publish *publish, bool *sta
     struct conn_route *route;
     const char *why = NULL;
     enum mqtt_reason reason = check_publish(c, publish, &why);
+    uint8_t state;
 
     if (UNLIKELY(reason != MQTT_OK))
         return conn_fail(c, reason, why);
@@ -322,10 +323,10 @@ uint8_t on_publish(struct conn *c, const struct mqtt_publish *publish, bool *sta
         if (message_new(&message, publish, c->session->id, w->mono_ms))
             return conn_fail(c, MQTT_QUOTA_EXCEEDED, "no memory for the message");
     }
-    COUNT_ADD(w, messages_received, 1);
-    if (route->stored)
-        return publish_stored(c, publish, route, message, stalled);
-    return answer(c, publish, MQTT_OK, NULL, message, stalled);
+    state = route->stored ? publish_stored(c, publish, route, message, stalled)
+                          : answer(c, publish, MQTT_OK, NULL, message, stalled);
+    COUNT_ADD(w, messages_received, !*stalled); /* once, however often it is tried */
+    return state;
 }
 
 /* The connection an entry came from, or NULL when it has gone. */
@@ -388,7 +389,11 @@ bool publish_will(struct worker *w, struct message *will, const struct identity 
     mem_free(scratch.identity);
     if (!route->allowed)
         goto out;
-    if (route->stored && w->storing) {
+    if (route->stored && !w->storing) { /* durable first, then visible: so neither */
+        COUNT_ADD(w, messages_refused_full, 1);
+        LOG_WARN("will_refused", F_STR("topic", will->topic),
+                 F_TEXT("why", "no space left to store it"));
+    } else if (route->stored) {
         entry.message = message_ref(will);
         stored = store_message(w, route, will->payload, &entry, &bad);
         if (stored != STORED)
