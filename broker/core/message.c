@@ -36,6 +36,12 @@ int message_new(struct message **out, const struct mqtt_publish *publish, uint64
     return 0;
 }
 
+void message_publish_at(struct message *m, uint64_t now_ms)
+{
+    ASSERT(atomic_load_explicit(&m->refs, memory_order_relaxed) == 1);
+    m->published_ms = now_ms;
+}
+
 struct message *message_ref(struct message *m)
 {
     atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);

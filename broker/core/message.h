@@ -39,6 +39,10 @@ struct message {
 CHECKED int message_new(struct message **out, const struct mqtt_publish *publish,
                         uint64_t publisher, uint64_t now_ms);
 
+/* A will is made long before it is published: `m`, which nobody else holds yet, is published at
+ * `now_ms`, and its Message Expiry Interval runs from there. Its owner's thread. */
+void message_publish_at(struct message *m, uint64_t now_ms);
+
 /* Returns `m`. Any thread. */
 struct message *message_ref(struct message *m);
 

@@ -309,6 +309,7 @@ static void on_drained(struct transport *t)
 
     if (c->state == CONN_CLOSING)
         return;
+    worker_clock(c->worker);
     if (c->out.len > 0)
         mark_dirty(c);
     if (c->is_choked) {
@@ -430,8 +431,10 @@ static void end_session(struct conn *c)
     registry_remove(w->registry, s);
     COUNT_ADD(w, sessions, -1);
     COUNT_ADD(w, subscriptions, -(int64_t)s->filter_count);
-    if (s->will && !c->clean_end && w->stopping == 0)
+    if (s->will && !c->clean_end && w->stopping == 0) {
+        message_publish_at(s->will, w->mono_ms);
         worker_will(w, s->will, c->identity);
+    }
     session_free(s, w->subs);
 }
 

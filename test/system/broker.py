@@ -212,6 +212,17 @@ def a_will_is_sent_unless_the_end_was_clean(hub):
     watch.close()
 
 
+def a_wills_expiry_begins_when_it_is_published(hub):
+    watch, _ = subscriber(hub, "watch", [("will/#", 0)])
+    client = mqtt.Client(hub.port)
+    client.connect("mortal", will=("will/expiring", "gone", 0, False),
+                   will_properties=b"\x02\0\0\0\x01")
+    time.sleep(1.2)  # longer than the Message Expiry Interval
+    client.close()
+    assert expect_publish(watch, "will/expiring", b"gone", 0) == b"\x02\0\0\0\x01"
+    watch.close()
+
+
 def keep_alive_is_one_and_a_half(hub):
     client = open_client(hub, "sleepy", keep_alive=1)
     started = time.monotonic()
@@ -283,6 +294,7 @@ TESTS = [
     no_local_and_receive_maximum,
     maximum_packet_size_of_the_client,
     a_will_is_sent_unless_the_end_was_clean,
+    a_wills_expiry_begins_when_it_is_published,
     keep_alive_is_one_and_a_half,
     telemetry_is_stored_bad_payloads_are_quarantined,
     acknowledgements_keep_their_order,

@@ -29,13 +29,15 @@ def packet(kind, body, flags=0):
 
 
 def connect(client_id, version=5, keep_alive=60, clean=True, properties=b"", will=None,
-            user=None, password=None):
+            user=None, password=None, will_properties=b""):
     """`will`: (topic, payload, qos, retain)."""
     flags = 2 if clean else 0
     tail = text(client_id)
     if will:
         flags |= 4 | will[2] << 3 | (32 if will[3] else 0)
-        tail += (b"\0" if version == 5 else b"") + text(will[0]) + text(will[1])
+        if version == 5:
+            tail += varint(len(will_properties)) + will_properties
+        tail += text(will[0]) + text(will[1])
     if user is not None:
         flags |= 128
         tail += text(user)

@@ -177,3 +177,14 @@ Test(message, without_memory_there_is_no_message_and_no_wire_form)
     cr_assert_not_null(message_wire(m, MQTT_V5, 1));
     message_unref(m);
 }
+
+/* The interval of a will runs from its publication, not from the CONNECT that left it here. */
+Test(message, expiry_runs_from_publication)
+{
+    struct message *m = make();
+
+    message_publish_at(m, 500000);
+    cr_expect(!message_is_expired(m, 559999));
+    cr_expect(message_is_expired(m, 560000));
+    message_unref(m);
+}
