@@ -34,7 +34,7 @@ static uint8_t on_pingreq(struct conn *c, const struct mqtt_packet *packet)
 static uint8_t on_disconnect(struct conn *c, const struct mqtt_packet *packet)
 {
     if (mqtt_has(&packet->ack.properties, MQTT_PROP_SESSION_EXPIRY) &&
-        packet->ack.properties.session_expiry_s != 0)
+        packet->ack.properties.session_expiry_s != 0 && !c->asked_expiry) /* [MQTT-3.14.2-2] */
         return conn_fail(c, MQTT_PROTOCOL_ERROR, "Session Expiry Interval was 0 in CONNECT");
     c->clean_end = packet->ack.reason == MQTT_OK; /* [MQTT-3.14.4-3] */
     return conn_close(c);

@@ -58,6 +58,7 @@ struct conn {
     bool is_choked;     /* reading is paused because the client does not read */
     bool problem_info;  /* Request Problem Information */
     bool clean_end;     /* no will */
+    bool asked_expiry;  /* CONNECT named a Session Expiry Interval; CONNACK answered 0 */
     uint32_t open_acks; /* of these, those that owe a PUBACK: the client's send window */
 };
 

@@ -171,6 +171,7 @@ static void accept_connect(struct conn *c, const struct mqtt_connect *connect, s
     p->max_packet_bytes = (uint32_t)config->limits.max_packet_bytes;
     if (mqtt_has(&connect->properties, MQTT_PROP_SESSION_EXPIRY) &&
         connect->properties.session_expiry_s > 0) {
+        c->asked_expiry = true;
         p->present |= 1u << MQTT_PROP_SESSION_EXPIRY;
         p->session_expiry_s = 0;
     }

@@ -223,6 +223,24 @@ def a_wills_expiry_begins_when_it_is_published(hub):
     watch.close()
 
 
+def a_session_expiry_may_be_named_at_the_end_if_it_was_at_the_start(hub):
+    """[MQTT-3.14.2-2]: an error only after a CONNECT without one."""
+    watch, _ = subscriber(hub, "watch", [("will/#", 0)])
+    for at_start, ending, reasons in ((b"\x11\0\0\0\x3c", b"", []), (b"", b"will/expiry", [0x82])):
+        client = mqtt.Client(hub.port)
+        client.connect("ender", properties=at_start, will=("will/expiry", "sent", 0, False))
+        client.send(mqtt.packet(mqtt.DISCONNECT, b"\0\5\x11\0\0\0\x1e"))
+        assert [body[0] for kind, _, body in client.closes() if kind == mqtt.DISCONNECT] == reasons
+        client.close()
+        watch.send(mqtt.packet(mqtt.PINGREQ, b""))
+        kind, _, body = watch.read()
+        if ending:
+            assert kind == mqtt.PUBLISH and watch.read()[0] == mqtt.PINGRESP
+        else:
+            assert kind == mqtt.PINGRESP, "a will after a clean end: %r" % body
+    watch.close()
+
+
 def keep_alive_is_one_and_a_half(hub):
     client = open_client(hub, "sleepy", keep_alive=1)
     started = time.monotonic()
@@ -295,6 +313,7 @@ TESTS = [
     maximum_packet_size_of_the_client,
     a_will_is_sent_unless_the_end_was_clean,
     a_wills_expiry_begins_when_it_is_published,
+    a_session_expiry_may_be_named_at_the_end_if_it_was_at_the_start,
     keep_alive_is_one_and_a_half,
     telemetry_is_stored_bad_payloads_are_quarantined,
     acknowledgements_keep_their_order,
