@@ -40,13 +40,7 @@ int identity_from_certificate(struct str common_name, struct str unit, struct id
 
     if (fault)
         return err_set(detail, ERR_DENIED, "the certificate's CN cannot be an identity: %s", fault);
-    if (str_equal(unit, STR_LITERAL("bike")))
-        out->kind = IDENTITY_BIKE;
-    else if (str_equal(unit, STR_LITERAL("service")))
-        out->kind = IDENTITY_SERVICE;
-    else
-        return err_set(detail, ERR_DENIED,
-                       "the certificate's OU is neither \"bike\" nor \"service\"");
+    out->kind = str_equal(unit, STR_LITERAL("service")) ? IDENTITY_SERVICE : IDENTITY_BIKE;
     out->name_len = (uint8_t)common_name.len;
     memcpy(out->name, common_name.at, common_name.len);
     out->name[common_name.len] = '\0';

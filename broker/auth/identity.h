@@ -23,8 +23,9 @@ struct identity {
  * characters, spaces, '+', '#', '/', '$', '\\', and not "." or "..". Any thread. */
 bool identity_name_valid(struct str name);
 
-/* From the certificate's CN and OU ("bike" or "service"). ERR_DENIED with the reason (which CN,
- * which byte) in `detail`. Any thread. */
+/* From the certificate's CN and OU. An OU of "service" is a service; any other, or none, as a
+ * company's own CA may have it, is a bike, which has the least rights. ERR_DENIED with what is
+ * wrong with the CN in `detail`. Any thread. */
 CHECKED int identity_from_certificate(struct str common_name, struct str unit, struct identity *out,
                                       struct err_detail *detail);
 

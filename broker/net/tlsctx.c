@@ -258,8 +258,8 @@ static const char *refusal_of(int x509_error)
     }
 }
 
-/* Copy the one subject entry `nid` as UTF-8. Returns NULL, or what is wrong with it; none at all is
- * not wrong. */
+/* Copy the one subject entry `nid` as UTF-8. Returns NULL, or what is wrong with it, and then it is
+ * empty; none at all is not wrong. */
 static const char *name_copy(X509_NAME *subject, int nid, char out[PEER_NAME_MAX + 1],
                              uint8_t *out_len)
 {
@@ -273,12 +273,12 @@ static const char *name_copy(X509_NAME *subject, int nid, char out[PEER_NAME_MAX
     if (at < 0)
         return NULL;
     if (X509_NAME_get_index_by_NID(subject, nid, at) >= 0)
-        return nid == NID_commonName ? "more than one CN" : "more than one OU";
+        return "more than one CN";
     len = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
     if (len < 0) {
-        fault = nid == NID_commonName ? "a CN that is not text" : "an OU that is not text";
+        fault = "a CN that is not text";
     } else if (len > PEER_NAME_MAX) {
-        fault = nid == NID_commonName ? "a CN longer than 64 bytes" : "an OU longer than 64 bytes";
+        fault = "a CN longer than 64 bytes";
     } else {
         memcpy(out, text, (size_t)len);
         out[len] = '\0';
@@ -295,8 +295,8 @@ static const char *peer_copy(X509 *certificate, struct transport_peer *out)
     const char *fault;
 
     fault = name_copy(subject, NID_commonName, out->common_name, &out->common_name_len);
-    if (!fault)
-        fault = name_copy(subject, NID_organizationalUnitName, out->unit, &out->unit_len);
+    /* An OU that cannot be taken is none: a company's CA may put there what it likes. */
+    (void)name_copy(subject, NID_organizationalUnitName, out->unit, &out->unit_len);
     if (!fault && X509_digest(certificate, EVP_sha256(), out->fingerprint, &len) != 1)
         fault = "no fingerprint can be taken of it";
     out->present = fault == NULL;
