@@ -32,7 +32,7 @@ struct stamp {
 };
 
 struct head_bike {
-    uint16_t schema;
+    uint16_t schema; /* SCHEMA_RAW: only counted yet, see head_seen() */
     uint16_t column_count;
     bool changed;
     uint64_t present, fresh;
@@ -113,10 +113,9 @@ static struct head_bike *head_find(const struct head *h, uint32_t bike)
     return page ? page[bike % PAGE_BIKES] : NULL;
 }
 
-/* A bike without any value for the cached type, in place of what it had; NULL without memory. */
-static struct head_bike *head_make(struct head *h, uint32_t bike)
+/* A bike without any value for type `schema`, in place of what it had; NULL without memory. */
+static struct head_bike *head_make(struct head *h, uint32_t bike, uint16_t schema, size_t columns)
 {
-    size_t columns = h->cached_columns;
     size_t bytes = sizeof(struct head_bike) + columns * (sizeof(int64_t) + sizeof(struct stamp));
     struct head_bike ***page = &h->pages[bike / PAGE_BIKES];
     struct head_bike *old, *made = mem_try(bytes);
@@ -132,7 +131,7 @@ static struct head_bike *head_make(struct head *h, uint32_t bike)
         memset(*page, 0, PAGE_BIKES * sizeof **page);
     }
     memset(made, 0, bytes);
-    made->schema = h->cached_id;
+    made->schema = schema;
     made->column_count = (uint16_t)columns;
     made->row.time_ms = INT64_MIN;
     made->stamps = (struct stamp *)(void *)(made->values + columns);
@@ -222,7 +221,7 @@ bool head_update(struct head *h, uint32_t bike, uint16_t schema, int64_t recv_ms
     row = (struct stamp){clock_rule_time(&rule, facts.last_ms), facts.boot, last.sample};
     b = head_find(h, bike);
     if (!b || (b->schema != schema && stamp_newer(&row, &b->row)))
-        b = head_make(h, bike);
+        b = head_make(h, bike, h->cached_id, h->cached_columns);
     if (!b)
         return false;
     b->samples += facts.sample_count;
@@ -249,8 +248,13 @@ bool head_update(struct head *h, uint32_t bike, uint16_t schema, int64_t recv_ms
 
 void head_seen(struct head *h, uint32_t bike, uint32_t samples)
 {
-    struct head_bike *b = head_find(h, bike);
+    struct head_bike *b;
 
+    if (bike == 0 || bike > BIKES_MAX)
+        return;
+    b = head_find(h, bike);
+    if (!b) /* its first payload is the one that comes later in this pass */
+        b = head_make(h, bike, SCHEMA_RAW, 0);
     if (!b)
         return;
     b->samples += samples;
@@ -264,6 +268,8 @@ int head_latest(struct head *h, uint32_t bike, struct store_latest *out)
 
     mutex_lock(&h->lock);
     b = head_find(h, bike);
+    if (b && b->schema == SCHEMA_RAW)
+        b = NULL;
     if (b) {
         *out = (struct store_latest){.schema = b->schema,
                                      .present = b->present,
@@ -319,7 +325,7 @@ uint32_t head_take_changed(struct head *h, uint32_t after, uint8_t out[HEAD_BYTE
             continue;
         }
         b = page[bike % PAGE_BIKES];
-        if (!b || !b->changed)
+        if (!b || !b->changed || b->schema == SCHEMA_RAW)
             continue;
         b->changed = false;
         *len = bike_encode(b, schema_columns(schema_by_id(h->schemas, b->schema), &count), out);
@@ -363,7 +369,7 @@ int head_restore(struct head *h, uint32_t bike, struct str bytes)
         return ERR_CORRUPT;
     if (!head_schema(h, load_u16(at + 2)))
         return ERR_UNSUPPORTED;
-    b = head_make(h, bike);
+    b = head_make(h, bike, h->cached_id, h->cached_columns);
     if (!b)
         return ERR_NOMEM;
     b->recv_ms = (int64_t)load_u64(at + 8);

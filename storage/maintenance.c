@@ -124,19 +124,21 @@ static void end_thread(struct maintenance *m)
     thread_join(m->thread);
 }
 
-int maintenance_stop(struct store *s, struct err_detail *detail)
+void maintenance_stop(struct store *s)
 {
     struct maintenance *m = s->maintenance;
+    struct err_detail detail = {""};
     int rc = 0;
 
     end_thread(m);
     if (everything_released(s))
-        rc = checkpoint_write(s, store_next_sequence(s), detail);
+        rc = checkpoint_write(s, store_next_sequence(s), &detail);
     else if (m->has_rotation && rotation_released(s, &m->rotation))
-        rc = checkpoint_write(s, m->rotation.new_first, detail);
+        rc = checkpoint_write(s, m->rotation.new_first, &detail);
+    if (rc)
+        LOG_ERROR("checkpoint_failed", F_TEXT("why", detail.text));
     maintenance_free(m);
     s->maintenance = NULL;
-    return rc;
 }
 
 void maintenance_abandon(struct store *s)

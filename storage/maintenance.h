@@ -24,9 +24,9 @@ CHECKED int maintenance_start(struct store *s, struct err_detail *detail);
 void maintenance_on_rotated(void *ctx, const struct writer_rotation *rotation);
 
 /* Checkpoint up to the end of the log if the workers have released all of it, otherwise up to the
- * last rotation they have released; end the thread. The writer has stopped. 0, or why there is no
- * checkpoint, which the next start makes good by replaying more. Main thread. */
-CHECKED int maintenance_stop(struct store *s, struct err_detail *detail);
+ * last rotation they have released; end the thread. The writer has stopped. A checkpoint that fails
+ * is logged and costs nothing but a longer replay at the next start. Main thread. */
+void maintenance_stop(struct store *s);
 
 /* End the thread without a checkpoint: the log has failed, or never began. Main thread. */
 void maintenance_abandon(struct store *s);

@@ -83,3 +83,8 @@ int store_quarantine_each(struct store *s, store_quarantined_fn *visit, void *ct
     }
     return rc == VISIT_ENDED ? 0 : rc;
 }
+
+void store_quarantine_note(struct store *s)
+{
+    atomic_fetch_add_explicit(&s->facts.quarantined, 1, memory_order_relaxed);
+}

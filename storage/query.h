@@ -7,8 +7,8 @@
 /* What one pass over the log may hold: rows picked, bytes of their payloads, bytes of spans of
  * samples met (storage/seen.h). Each may be exceeded by nothing. */
 struct query_limits {
-    size_t rows_max;      /* >= SCHEMA_SAMPLES_MAX * 2 */
-    size_t payload_bytes; /* >= 2 payloads */
+    size_t rows_max;      /* >= twice the samples of the largest batch */
+    size_t payload_bytes; /* >= twice the largest payload */
     size_t seen_bytes;
 };
 

@@ -74,7 +74,7 @@ static int load_checkpoint(struct recovery *r, struct err_detail *detail)
         return rc;
     if (memcmp(s->meta.uuid, no_uuid, sizeof no_uuid) == 0)
         memcpy(s->meta.uuid, s->uuid, sizeof s->uuid);
-    else if (r->segments.count == 0)
+    else if (!s->uuid_found) /* the log is empty, or too damaged to say */
         memcpy(s->uuid, s->meta.uuid, sizeof s->uuid);
     else if (memcmp(s->meta.uuid, s->uuid, sizeof s->uuid) != 0)
         return err_set(detail, ERR_CORRUPT,

@@ -337,6 +337,7 @@ static int find_block(struct segment_reader *reader, MDB_val *key, MDB_val *valu
 
 int segment_reader_next(struct segment_reader *reader, struct block *out)
 {
+    bool fresh = reader->taken_ms == 0;
     int rc = take_snapshot(reader);
 
     while (!rc) {
@@ -348,9 +349,12 @@ int segment_reader_next(struct segment_reader *reader, struct block *out)
         else
             rc = find_block(reader, &key, &value);
         if (rc) {
-            /* Asked again, look again: a new snapshot may hold more. */
             segment_reader_pause(reader);
-            return err_from_mdb(rc);
+            if (rc != MDB_NOTFOUND || fresh)
+                return err_from_mdb(rc);
+            fresh = true; /* the end of an older snapshot: a new one may hold more */
+            rc = take_snapshot(reader);
+            continue;
         }
         reader->at = load_u64(key.mv_data);
         why = block_open(str_of_bytes(value.mv_data, value.mv_size), reader->at, out);

@@ -114,18 +114,10 @@ static int make_uuid(struct store *s, struct err_detail *detail)
     return 0;
 }
 
-/* A reader's view of the newest segment: its end, and whose it is. */
-static int look_at_newest(struct store *s, uint64_t first, struct err_detail *detail)
+static void found_uuid(struct store *s, const uint8_t uuid[SEGMENT_UUID_BYTES])
 {
-    struct segment_reader *reader;
-    int rc = segment_reader_open(&reader, s->folder, first, false, detail);
-
-    if (rc)
-        return rc;
-    memcpy(s->uuid, segment_reader_uuid(reader), sizeof s->uuid);
-    rc = segment_reader_end(reader, &s->next_sequence);
-    segment_reader_close(reader);
-    return rc ? err_set(detail, rc, "cannot read the log of %s: %s", s->folder, err_text(rc)) : 0;
+    memcpy(s->uuid, uuid, sizeof s->uuid);
+    s->uuid_found = true;
 }
 
 /* The UUID of a log whose newest segment is damaged. */
@@ -137,31 +129,55 @@ static int uuid_from_older(struct store *s, const struct segment_list *list,
 
         if (segment_reader_open(&reader, s->folder, list->entries[i].first, true, NULL) != 0)
             continue;
-        memcpy(s->uuid, segment_reader_uuid(reader), sizeof s->uuid);
+        found_uuid(s, segment_reader_uuid(reader));
         segment_reader_close(reader);
         return 0;
     }
     return make_uuid(s, detail);
 }
 
-/* Go on with the newest segment. A damaged one is left as it is, for readers and salvage, and the
- * log goes on behind every number it can have used. */
+/* A reader's view of the newest segment: its end, and whose it is. */
+static int look_at_newest(struct store *s, uint64_t first, struct err_detail *detail)
+{
+    struct segment_reader *reader;
+    int rc = segment_reader_open(&reader, s->folder, first, false, detail);
+
+    if (rc)
+        return rc;
+    found_uuid(s, segment_reader_uuid(reader));
+    rc = segment_reader_end(reader, &s->next_sequence);
+    segment_reader_close(reader);
+    return rc ? err_set(detail, rc, "cannot read the log of %s: %s", s->folder, err_text(rc)) : 0;
+}
+
+/* To go on with it. */
+static int take_newest(struct store *s, uint64_t first, struct err_detail *detail)
+{
+    int rc = segment_open(&s->active, s->folder, first, detail);
+
+    if (rc)
+        return rc;
+    found_uuid(s, segment_uuid(s->active));
+    s->next_sequence = segment_next(s->active);
+    return 0;
+}
+
+/* A damaged newest segment is left as it is, for salvage, and the log goes on behind every number
+ * it can have used. */
 static int open_newest(struct store *s, const struct segment_list *list, struct err_detail *detail)
 {
     struct err_detail why;
     uint64_t first = list->entries[list->count - 1].first;
-    int rc = segment_open(&s->active, s->folder, first, &why);
+    int rc = s->options.read_only ? look_at_newest(s, first, &why) : take_newest(s, first, &why);
 
-    if (!rc) {
-        memcpy(s->uuid, segment_uuid(s->active), sizeof s->uuid);
-        s->next_sequence = segment_next(s->active);
-        return 0;
-    }
-    if (rc != ERR_CORRUPT)
+    if (rc && rc != ERR_CORRUPT)
         return err_set(detail, rc, "%s", why.text);
-    LOG_ERROR("segment_damaged", F_UINT("first", first), F_TEXT("why", why.text));
-    s->next_sequence = first + SEQUENCES_A_SEGMENT;
-    return uuid_from_older(s, list, detail);
+    if (rc) {
+        LOG_ERROR("segment_damaged", F_UINT("first", first), F_TEXT("why", why.text));
+        s->next_sequence = first + SEQUENCES_A_SEGMENT;
+        rc = uuid_from_older(s, list, detail);
+    }
+    return rc;
 }
 
 static int open_log(struct store *s, struct err_detail *detail)
@@ -174,8 +190,6 @@ static int open_log(struct store *s, struct err_detail *detail)
     s->first_sequence = s->next_sequence = 1;
     if (list.count == 0)
         rc = s->options.read_only ? 0 : make_uuid(s, detail);
-    else if (s->options.read_only)
-        rc = look_at_newest(s, list.entries[list.count - 1].first, detail);
     else
         rc = open_newest(s, &list, detail);
     if (!rc && list.count > 0)
@@ -328,7 +342,7 @@ int store_stop(struct store *s, struct err_detail *detail)
     if (rc) /* the failure is what the caller must hear of */
         maintenance_abandon(s);
     else
-        rc = maintenance_stop(s, detail);
+        maintenance_stop(s);
     return rc;
 }
 

@@ -167,6 +167,9 @@ typedef bool store_quarantined_fn(void *ctx, const struct store_quarantined *ent
 /* Oldest first. Any thread. */
 CHECKED int store_quarantine_each(struct store *s, store_quarantined_fn *visit, void *ctx);
 
+/* A RECORD_QUARANTINE was committed: store_status() counts it at once. Any thread. */
+void store_quarantine_note(struct store *s);
+
 /* ---- state ---- */
 
 struct store_status {

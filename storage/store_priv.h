@@ -19,6 +19,7 @@ struct store {
     char *folder;
     int lock_fd;                      /* -1 when read-only */
     uint8_t uuid[SEGMENT_UUID_BYTES]; /* of the store, in every segment's header */
+    bool uuid_found;                  /* in a segment; otherwise it is a new one */
     uint64_t first_sequence;          /* oldest record in the log at open */
     uint64_t next_sequence;           /* at open; afterwards ask the writer */
 

@@ -30,6 +30,7 @@ enum {
     PAUSE_MAX_MS = 5000,
     TOPIC_MAX = 128,
     PATH_MAX_BYTES = 1024,
+    RIDE_HALF_MAX_MS = 7 * 24 * 3600 * 1000,
 };
 
 enum bike_state { BIKE_WAITING, BIKE_CONNECTING, BIKE_RIDING, BIKE_ENDING, BIKE_DONE };
@@ -115,9 +116,21 @@ static const struct ride *bike_ride(const struct bike *b)
     return &b->sim->o->rides->at[b->ride];
 }
 
+/* The time of the last sample that is no nonsense: some recordings jump decades at the end. */
+static int64_t ride_end_ms(const struct ride *ride)
+{
+    int64_t middle_ms = ride->samples[ride->count / 2].time_ms;
+    size_t i = ride->count - 1;
+
+    while (i > ride->count / 2 && (ride->samples[i].time_ms > middle_ms + RIDE_HALF_MAX_MS ||
+                                   ride->samples[i].time_ms < middle_ms - RIDE_HALF_MAX_MS))
+        i--;
+    return ride->samples[i].time_ms;
+}
+
 static int64_t ride_lasts_ms(const struct ride *ride)
 {
-    return ride->samples[ride->count - 1].time_ms - ride->samples[0].time_ms;
+    return ride_end_ms(ride) - ride->samples[0].time_ms;
 }
 
 /* How the ride's times are told: moved so that the ride ends when its play ends, or as recorded. A
@@ -136,7 +149,7 @@ static void ride_set_times(struct bike *b)
     b->head.time_ok = true;
     b->head.shift_ms = 0;
     if (!o->keep_times)
-        b->head.shift_ms = chrono_wall_ms() + play_ms - ride->samples[ride->count - 1].time_ms;
+        b->head.shift_ms = chrono_wall_ms() + play_ms - ride_end_ms(ride);
     if (least_ms + b->head.shift_ms < 0) {
         b->head.time_ok = false;
         b->head.shift_ms = -least_ms;

@@ -16,6 +16,7 @@
 #include "google/protobuf/descriptor.pb-c.h"
 
 #include "broker/base/mem.h"
+#include "broker/payload/schema_options_priv.h"
 #include "broker/payload/schema_priv.h"
 #include "broker/payload/wire_priv.h"
 
@@ -26,9 +27,6 @@ typedef Google__Protobuf__FieldDescriptorProto field_proto;
 typedef Google__Protobuf__DescriptorProto message_proto;
 
 enum {
-    OPTION_COLUMN = 50000, /* extension numbers of options.proto */
-    OPTION_ROLE = 50001,
-    OPTION_SCHEMA_ID = 50000,
     DECIMALS_MAX = 18, /* 10^18 fits in 63 bits */
 };
 
@@ -42,44 +40,6 @@ struct schema_set {
     Freehub__V1__Column **column_options; /* owned, whose strings the columns borrow */
     size_t column_option_count;
 };
-
-/* ---- options ---- */
-
-/* The value of a varint extension, 0 when it is not there. The last one counts. */
-static uint64_t option_number(const ProtobufCMessage *options, uint32_t tag)
-{
-    uint64_t value = 0;
-
-    for (unsigned i = 0; options && i < options->n_unknown_fields; i++) {
-        const ProtobufCMessageUnknownField *f = &options->unknown_fields[i];
-
-        if (f->tag == tag && f->wire_type == PROTOBUF_C_WIRE_TYPE_VARINT &&
-            !wire_varint(f->data, f->data + f->len, f->data + f->len, &value))
-            return 0;
-    }
-    return value;
-}
-
-/* Unpack the (column) option, to be freed by the caller. `*out` is NULL when it is not there. */
-static int option_column(const ProtobufCMessage *options, Freehub__V1__Column **out)
-{
-    *out = NULL;
-    for (unsigned i = 0; options && i < options->n_unknown_fields; i++) {
-        const ProtobufCMessageUnknownField *f = &options->unknown_fields[i];
-        const uint8_t *at;
-        size_t len;
-
-        if (f->tag != OPTION_COLUMN || f->wire_type != PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED)
-            continue;
-        at = wire_len(f->data, f->data + f->len, &len);
-        if (!at || *out)
-            return ERR_CORRUPT;
-        *out = freehub__v1__column__unpack(NULL, len, at);
-        if (!*out)
-            return ERR_CORRUPT;
-    }
-    return 0;
-}
 
 /* ---- messages and fields ---- */
 

@@ -360,6 +360,8 @@ void conn_complete(struct worker *w, const struct ingest_entry *entry)
 
     if (entry->kind == INGEST_TELEMETRY)
         update_latest(w, entry);
+    else if (entry->kind == INGEST_QUARANTINE)
+        store_quarantine_note(w->server->store);
     if (entry->message) {
         deliver_message(w, entry->message);
         message_unref(entry->message);

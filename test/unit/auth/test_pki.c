@@ -316,3 +316,84 @@ Test(pki, lists_names_in_order)
     cr_expect_str_eq(two.names, "a b ");
     teardown();
 }
+
+/* The script's certificate has the extensions of ours: type, criticality and, where it does not
+ * come from the key, value. */
+static void expect_same_extensions(const char *ours_file, const char *theirs_file)
+{
+    X509 *ours = read_certificate(ours_file), *theirs = read_certificate(theirs_file);
+
+    cr_expect_eq(X509_get_ext_count(ours), X509_get_ext_count(theirs), "%s", theirs_file);
+    for (int i = 0; i < X509_get_ext_count(ours); i++) {
+        X509_EXTENSION *extension = X509_get_ext(ours, i), *other;
+        int nid = OBJ_obj2nid(X509_EXTENSION_get_object(extension));
+        int at = X509_get_ext_by_NID(theirs, nid, -1);
+
+        cr_assert_geq(at, 0, "%s has no %s", theirs_file, OBJ_nid2sn(nid));
+        other = X509_get_ext(theirs, at);
+        cr_expect_eq(X509_EXTENSION_get_critical(extension), X509_EXTENSION_get_critical(other));
+        if (nid == NID_subject_key_identifier || nid == NID_authority_key_identifier ||
+            nid == NID_subject_alt_name)
+            continue;
+        cr_expect_eq(ASN1_OCTET_STRING_cmp(X509_EXTENSION_get_data(extension),
+                                           X509_EXTENSION_get_data(other)),
+                     0, "%s: %s", theirs_file, OBJ_nid2sn(nid));
+    }
+    X509_free(ours);
+    X509_free(theirs);
+}
+
+static int dev_ca(const char *arguments)
+{
+    char command[256];
+
+    snprintf(command, sizeof command, "certs/dev_ca %s >/dev/null 2>&1", arguments);
+    return system(command);
+}
+
+Test(pki, the_script_makes_the_same_certificates)
+{
+    static const char *const files[] = {"ca.crt", "server.crt", "bikes/b.crt", "services/s.crt"};
+    char theirs[80], arguments[160];
+    static const struct {
+        const char *verb, *name;
+        bool works;
+    } rows[] = {{"init", "", true},
+                {"init", "", false},
+                {"server", "localhost 127.0.0.1 ::1", true},
+                {"bike", "b", true},
+                {"service", "s", true},
+                {"bike", "b", false},
+                {"bike", "a/b", false},
+                {"bike", "..", false},
+                {"bike", "'a b'", false},
+                {"server", "'a,IP:1.2.3.4'", false},
+                {"plane", "p", false}};
+    struct pki_files made;
+
+    setup();
+    snprintf(theirs, sizeof theirs, "%s-of-script", folder);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        snprintf(arguments, sizeof arguments, "%s %s %s", rows[i].verb, theirs, rows[i].name);
+        cr_expect_eq(dev_ca(arguments) == 0, rows[i].works, "dev_ca %s", arguments);
+    }
+    cr_assert_eq(pki_init(folder, NULL, NULL), 0);
+    cr_assert_eq(pki_issue(folder, PKI_BIKE, STR_LITERAL("b"), false, &made, NULL), 0);
+    cr_assert_eq(pki_issue(folder, PKI_SERVICE, STR_LITERAL("s"), false, &made, NULL), 0);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        char file[160];
+
+        snprintf(file, sizeof file, "%s/%s", theirs, files[i]);
+        expect_same_extensions(path(files[i]), file);
+    }
+    snprintf(arguments, sizeof arguments, "%s/bikes/b.key", theirs);
+    cr_expect_eq(mode_of(arguments), 0600);
+
+    /* Ours goes on where the script began: the folder is the same. */
+    strcpy(folder, theirs);
+    cr_expect_eq(pki_init(folder, NULL, NULL), 0);
+    cr_expect_eq(pki_issue(folder, PKI_BIKE, STR_LITERAL("c"), false, &made, NULL), 0);
+    cr_expect_eq(verify(made.certificate, X509_PURPOSE_SSL_CLIENT), X509_V_OK);
+    cr_expect_eq(verify(path("bikes/b.crt"), X509_PURPOSE_SSL_CLIENT), X509_V_OK);
+    teardown();
+}

@@ -190,3 +190,27 @@ Test(head, what_is_no_telemetry_changes_nothing, .init = set_up, .fini = tear_do
     cr_expect_eq(head_latest(head, 1, &latest), ERR_NOTFOUND);
     cr_expect_eq(head_latest(head, UINT32_MAX, &latest), ERR_NOTFOUND);
 }
+
+/* A payload that a later one of the same pass outdates is counted, also before the bike's first. */
+Test(head, outdated_payloads_are_counted, .init = set_up, .fini = tear_down)
+{
+    const struct telemetry batch = {1, 0, 10, 2, RECV, true, 0, 100, 0};
+    uint8_t room[TELEMETRY_BYTES], state[HEAD_BYTES_MAX];
+    struct store_latest latest;
+    size_t len;
+
+    head_begin(head);
+    head_seen(head, 0, 5);
+    head_seen(head, BIKES_MAX + 1, 5);
+    head_seen(head, 9, 5);
+    cr_expect_eq(head_take_changed(head, 0, state, &len), 0, "nothing to keep yet");
+    head_end(head);
+    cr_expect_eq(head_latest(head, 9, &latest), ERR_NOTFOUND);
+    head_begin(head);
+    cr_expect(head_update(head, 9, BATCH_SCHEMA, RECV, telemetry_pack(&batch, room)));
+    head_seen(head, 9, 1);
+    cr_expect_eq(head_take_changed(head, 0, state, &len), 9);
+    head_end(head);
+    cr_assert_eq(head_latest(head, 9, &latest), 0);
+    cr_expect_eq(latest.samples, 8);
+}

@@ -6,6 +6,7 @@
 #include "broker/base/log.h"
 #include "storage/clock_rule.h"
 #include "storage/store_priv.h"
+#include "test/unit/failing.h"
 #include "test/unit/storage/folder.h"
 #include "test/unit/storage/telemetry.h"
 
@@ -409,4 +410,98 @@ Test(query, store_gives_what_the_model_gives, .init = set_up, .fini = tear_down,
 {
     for (unsigned seed = 1; seed <= SEEDS; seed++)
         run_seed(seed);
+}
+
+/* ---- bounds and failures ---- */
+
+static bool any_row(void *ctx, const struct store_row *row)
+{
+    (void)row;
+    ++*(size_t *)ctx;
+    return true;
+}
+
+static bool first_row(void *ctx, const struct store_row *row)
+{
+    (void)row;
+    ++*(size_t *)ctx;
+    return false;
+}
+
+/* A store that is only read, with `count` batches of one bike, each other sample missing. */
+static struct store *scattered(uint32_t count)
+{
+    struct record record = {.type = RECORD_TELEMETRY, .schema = BATCH_SCHEMA, .recv_ms = NOW};
+    uint8_t room[TELEMETRY_BYTES];
+    struct store_options options;
+    struct store *reader;
+
+    folder_in_memory();
+    store_begin();
+    cr_assert_eq(store_bike_number(t.store, t.ring, STR_LITERAL("a"), &record.bike), 0);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct telemetry batch = {1, 0, 2 * i, 1, NOW + i, true, 0, 1, 0};
+
+        record.payload = telemetry_pack(&batch, room);
+        (void)ring_put(t.ring, &record);
+    }
+    wait_all();
+    store_finish();
+    options_make(&options);
+    options.read_only = true;
+    cr_assert_eq(store_open(&reader, &options, NULL), 0);
+    return reader;
+}
+
+Test(query, memory_that_runs_out_is_an_error, .init = set_up, .fini = tear_down)
+{
+    struct store *reader = scattered(40);
+    const struct store_query query = {t.schema, 0, INT64_MIN, INT64_MAX};
+    struct err_detail detail;
+    size_t rows;
+    int rc, n;
+
+    for (n = 0;; n++) {
+        rows = 0;
+        failing_mem_at(n);
+        rc = query_rows(reader, &query, &query_limits_default, any_row, &rows, &detail);
+        if (!failing_mem_hit())
+            break;
+        cr_expect_eq(rc, ERR_NOMEM, "allocation %d: %s", n, err_text(rc));
+    }
+    cr_expect_gt(n, 4);
+    cr_expect_eq(rc, 0);
+    cr_expect_eq(rows, 40);
+    store_close(reader);
+    folder_remove(t.folder);
+}
+
+/* One bike whose samples lie too scattered: a named error, and no row too many. */
+Test(query, spans_that_do_not_fit_are_an_error, .init = set_up, .fini = tear_down)
+{
+    const struct query_limits small = {
+        .rows_max = 64, .payload_bytes = 4096, .seen_bytes = 64 * 24 + 100 * 8};
+    struct store *reader = scattered(300);
+    const struct store_query query = {t.schema, 0, INT64_MIN, INT64_MAX};
+    struct err_detail detail = {""};
+    size_t rows = 0;
+
+    cr_expect_eq(query_rows(reader, &query, &small, any_row, &rows, &detail), ERR_TOO_LARGE);
+    cr_expect(detail.text[0]);
+    cr_expect_eq(query_rows(reader, &query, &query_limits_default, first_row, &rows, &detail), 0);
+    cr_expect_eq(rows, 1, "ended by the visitor");
+    store_close(reader);
+    folder_remove(t.folder);
+}
+
+Test(query, only_types_with_samples, .init = set_up, .fini = tear_down)
+{
+    struct store *reader = scattered(1);
+    const struct store_query query = {schema_by_id(t.set, 2), 0, INT64_MIN, INT64_MAX};
+    struct err_detail detail = {""};
+
+    cr_expect_eq(store_rows(reader, &query, any_row, NULL, &detail), ERR_INVALID);
+    cr_expect(strstr(detail.text, "TripStart"), "%s", detail.text);
+    store_close(reader);
+    folder_remove(t.folder);
 }

@@ -2,6 +2,8 @@
 #include "storage/recover.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -93,6 +95,7 @@ static void quarantine(const char *topic, const char *reason, const char *bytes)
     record.topic = str_from(topic);
     record.payload = str_of_bytes(payload, 1 + reason_len + strlen(bytes));
     ring_wait(ring, ring_put(ring, &record));
+    store_quarantine_note(store);
     ring_release(ring, ring_committed(ring));
 }
 
@@ -255,6 +258,8 @@ Test(recover, quarantine_moves_and_is_bounded, .init = set_up, .fini = tear_down
     quarantine("t/2", "", "two");
     quarantine("t/3", "worse", "");
     expect_quarantine(store, "t/1 bad one\nt/2  two\nt/3 worse \n");
+    store_status(store, &status);
+    cr_expect_eq(status.quarantined, 3);
     end();
     begin();
     store_status(store, &status);
@@ -271,6 +276,49 @@ Test(recover, quarantine_moves_and_is_bounded, .init = set_up, .fini = tear_down
     cr_expect_eq(status.quarantined, 4);
     cr_expect_eq(status.quarantine_dropped, 2);
     expect_quarantine(store, "t/3 worse \nt/4 bad four\n");
+    store_close(store);
+}
+
+/* The disk is full at each write of a checkpoint in turn: nothing is lost, the next one does it. */
+Test(recover, a_checkpoint_that_fails_is_done_again, .init = set_up, .fini = tear_down)
+{
+    struct rlimit before, tight;
+    uint64_t samples;
+    int failed = 0;
+
+    signal(SIGXFSZ, SIG_IGN);
+    begin();
+    quarantine("t/1", "no", "bytes");
+    for (uint32_t i = 0; i < 200; i++) { /* not released: the stop makes no checkpoint */
+        char id[16];
+
+        snprintf(id, sizeof id, "bike-%u", i);
+        publish(id, i, false);
+    }
+    end();
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    cr_assert_eq(store_open(&store, &options, NULL), 0);
+    for (rlim_t allowed = 8192;; allowed += 8192) {
+        struct err_detail detail = {""};
+        int rc;
+
+        tight = (struct rlimit){allowed, before.rlim_max};
+        cr_assert_eq(setrlimit(RLIMIT_FSIZE, &tight), 0);
+        rc = checkpoint_write(store, store_next_sequence(store), &detail);
+        cr_assert_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+        if (rc == 0)
+            break;
+        failed++;
+        cr_expect(detail.text[0], "it says why");
+        cr_expect_eq(checkpoint_now(), 1);
+    }
+    cr_expect_gt(failed, 3);
+    store_close(store);
+    cr_assert_eq(store_open(&store, &options, NULL), 0);
+    cr_expect_eq(store->meta.checkpoint, store->next_sequence);
+    cr_expect_eq(latest_speed(store, "bike-199", &samples), 199);
+    cr_expect_eq(samples, 1);
+    expect_quarantine(store, "t/1 no bytes\n");
     store_close(store);
 }
 

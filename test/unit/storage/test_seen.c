@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 
 #include "broker/base/chance.h"
+#include "test/unit/failing.h"
 
 enum { BYTES = 1 << 20 };
 
@@ -96,5 +97,29 @@ Test(seen, full_is_an_outcome)
         ;
     cr_assert_eq(seen_add(seen, 1, 1, 0, 39, &fresh, bits), 0);
     cr_expect_eq(fresh, 9, "the last bike stays");
+    seen_free(seen);
+}
+
+Test(seen, memory_that_runs_out_changes_nothing)
+{
+    uint64_t bits[SEEN_WORDS];
+    struct seen *seen = NULL;
+    uint32_t fresh;
+    int rc;
+
+    failing_mem_at(0);
+    cr_expect_eq(seen_new(&seen, BYTES), ERR_NOMEM);
+    cr_assert(failing_mem_hit());
+    cr_assert_eq(seen_new(&seen, BYTES), 0);
+    for (uint32_t i = 0; i < 200; i++) {
+        failing_mem_at(0);
+        rc = seen_add(seen, i % 80, 1, 2 * i, 1, &fresh, bits);
+        if (failing_mem_hit()) {
+            cr_expect_eq(rc, ERR_NOMEM);
+            rc = seen_add(seen, i % 80, 1, 2 * i, 1, &fresh, bits);
+        }
+        cr_assert_eq(rc, 0);
+        cr_expect_eq(fresh, 1);
+    }
     seen_free(seen);
 }
