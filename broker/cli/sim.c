@@ -26,8 +26,7 @@ enum {
     CONNECTING_MAX = 64, /* handshakes at a time */
     KEEP_ALIVE_S = 60,
     ANSWER_S = 30,
-    PAUSE_MIN_MS = 100, /* after a failure; doubles up to */
-    PAUSE_MAX_MS = 5000,
+    PAUSE_MIN_MS = 100, /* after a failure; doubles up to pause_max_ms */
     TOPIC_MAX = 128,
     PATH_MAX_BYTES = 1024,
     RIDE_HALF_MAX_MS = 7 * 24 * 3600 * 1000,
@@ -415,7 +414,7 @@ static void bike_down(struct mqtt_client *client, const char *why)
 static void bike_client_closed(struct mqtt_client *client)
 {
     struct bike *b = CONTAINER_OF(client, struct bike, client);
-    uint64_t pause_ms = PAUSE_MIN_MS;
+    uint64_t pause_ms = PAUSE_MIN_MS, most_ms = b->sim->o->pause_max_ms;
 
     b->is_open = false;
     if (b->state == BIKE_ENDING) {
@@ -423,10 +422,9 @@ static void bike_client_closed(struct mqtt_client *client)
     } else if (b->sim->result->interrupted || b->failures >= SIM_TRIES_MAX) {
         bike_finish(b, true);
     } else {
-        for (uint32_t i = 1; i < b->failures && pause_ms < PAUSE_MAX_MS; i++)
+        for (uint32_t i = 1; i < b->failures && pause_ms < most_ms; i++)
             pause_ms *= 2;
-        uv_timer_start(&b->timer, on_pause_over, pause_ms < PAUSE_MAX_MS ? pause_ms : PAUSE_MAX_MS,
-                       0);
+        uv_timer_start(&b->timer, on_pause_over, pause_ms < most_ms ? pause_ms : most_ms, 0);
     }
     turn_give(b->sim);
 }

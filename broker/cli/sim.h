@@ -29,6 +29,7 @@ struct sim_options {
     bool keep_times;           /* as recorded; else a ride ends when its play ends */
     uint32_t batch_samples;    /* 1..BATCH_SAMPLES_MAX */
     uint32_t window;           /* 1..SIM_WINDOW_MAX */
+    uint32_t pause_max_ms;     /* between two connections of a bike, after failures in a row */
     uint32_t boot;             /* boot id of a bike's first ride; the next ones count up */
 };
 

@@ -496,6 +496,7 @@ int verb_sim(struct cli *cli, int argc, char **argv)
                 .version = MQTT_V5,
                 .batch_samples = 10,
                 .window = 16,
+                .pause_max_ms = 2000,
                 .boot = (uint32_t)(chrono_wall_ms() / 1000)},
         .words = {.cli = cli},
         .host = "localhost",

@@ -31,6 +31,7 @@ struct server {
     bool drop_before_ack;   /* and leave the last one unacknowledged */
     enum mqtt_reason greet; /* the CONNACK's reason */
     unsigned refuse_nth;    /* answer this PUBLISH with 0x99; 0: none */
+    struct str greeting;    /* sent in place of the CONNACK, if any */
 
     /* What it saw. */
     unsigned connections, publishes, hellos, starts, ends, dups, drops;
@@ -83,6 +84,8 @@ static bool packet_see(struct server *s, int fd, const struct mqtt_packet *packe
     bool last;
 
     if (packet->type == MQTT_CONNECT) {
+        if (s->greeting.len > 0)
+            return send(fd, s->greeting.at, s->greeting.len, MSG_NOSIGNAL) > 0;
         reply.type = MQTT_CONNACK;
         reply.connack.reason = s->greet;
         return answer(fd, s->version, &reply) && s->greet == MQTT_OK;
@@ -189,6 +192,7 @@ static void play(struct server *s, struct sim_result *result, uint32_t window)
                                         .rides = &rides,
                                         .batch_samples = 10,
                                         .window = window,
+                                        .pause_max_ms = 5,
                                         .boot = 5};
     struct sim_options with_port = options;
     struct err_detail detail = {""};
@@ -288,6 +292,30 @@ Test(sim, a_server_that_refuses_ends_it_in_bounded_time)
     cr_expect_eq(result.connections, 0);
     cr_expect_eq(s.connections, SIM_TRIES_MAX);
     cr_expect(strstr(result.failure, "refused the connection"), "%s", result.failure);
+}
+
+Test(sim, a_server_that_does_not_keep_to_the_standard_is_left)
+{
+    static const struct {
+        struct str greeting;
+        const char *says;
+    } rows[] = {
+        {{"HTTP/1.1 400 Bad Request\r\n\r\n", 28}, "malformed"},
+        {{"\x20\x03\x00\x00\x00\x40\x02\x00\x09", 9}, "acknowledged what was not sent"},
+        {{"\x20\x03\x00\x00\x00\x20\x03\x00\x00\x00", 10}, "second CONNACK"},
+        {{"\x20\x03\x00\x00\x00\xe0\x02\x8b\x00", 9}, "the server disconnected"},
+        {{"\x20\x03\x00\x00\x00\x90\x04\x00\x01\x00\x00", 11}, "nobody asked for"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct server s = {.version = MQTT_V5, .greeting = rows[i].greeting};
+        struct sim_result result;
+
+        play(&s, &result, 4);
+        cr_expect_eq(result.bikes_failed, 1, "row %zu", i);
+        cr_expect_eq(result.samples, 0, "row %zu", i);
+        cr_expect(strstr(result.failure, rows[i].says), "row %zu: %s", i, result.failure);
+    }
 }
 
 Test(sim, equal_seeds_give_equal_rides)
