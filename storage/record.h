@@ -61,7 +61,8 @@ static inline void record_write(uint8_t *to, const struct record *r)
     to += RECORD_HEAD_BYTES;
     if (r->flags & RECORD_HAS_TOPIC) {
         store_u16(to, (uint16_t)r->topic.len);
-        memcpy(to + 2, r->topic.at, r->topic.len);
+        if (r->topic.len > 0)
+            memcpy(to + 2, r->topic.at, r->topic.len);
         to += 2 + r->topic.len;
     }
     if (r->payload.len > 0)

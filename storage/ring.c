@@ -259,14 +259,13 @@ static bool bell_has_reason(const struct bell *bell, enum bell_state state)
     return state == BELL_IDLE ? pending > 0 : pending >= bell->bytes;
 }
 
-void bell_sleep(struct bell *bell, enum bell_state state, uint64_t timeout_ns,
-                const _Atomic bool *stop)
+void bell_sleep(struct bell *bell, enum bell_state state, uint64_t timeout_ns)
 {
     struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000),
                                .tv_nsec = (long)(timeout_ns % 1000000000)};
 
     atomic_store_explicit(&bell->state, state, memory_order_seq_cst);
-    if (!atomic_load(stop) && !bell_has_reason(bell, state))
+    if (!atomic_exchange(&bell->rung, false) && !bell_has_reason(bell, state))
         syscall(SYS_futex, &bell->state, FUTEX_WAIT_PRIVATE, state,
                 timeout_ns == UINT64_MAX ? NULL : &timeout, NULL, 0);
     atomic_store_explicit(&bell->state, BELL_BUSY, memory_order_seq_cst);
@@ -274,8 +273,10 @@ void bell_sleep(struct bell *bell, enum bell_state state, uint64_t timeout_ns,
 
 void bell_ring(struct bell *bell)
 {
-    uint32_t state = atomic_load_explicit(&bell->state, memory_order_seq_cst);
+    uint32_t state;
 
+    atomic_store(&bell->rung, true);
+    state = atomic_load(&bell->state);
     if (state != BELL_BUSY)
         bell_wake(bell, state);
 }

@@ -21,6 +21,7 @@ enum bell_state {
 /* One a store. Lives longer than its rings. */
 struct bell {
     _Atomic uint32_t state;    /* enum bell_state, the futex word */
+    _Atomic bool rung;         /* by bell_ring(), until the writer has noticed */
     uint64_t bytes;            /* that wake a pacing writer; fixed before the first publish */
     struct ring *const *rings; /* fixed likewise: whose bytes count */
     size_t ring_count;
@@ -30,11 +31,10 @@ struct bell {
 uint64_t bell_pending(const struct bell *bell);
 
 /* Sleep until woken, or for `timeout_ns` (UINT64_MAX: for ever); returns at once if there is a
- * reason to be awake in `state` or `*stop` is set. Writer thread. */
-void bell_sleep(struct bell *bell, enum bell_state state, uint64_t timeout_ns,
-                const _Atomic bool *stop);
+ * reason to be awake in `state` or the bell has been rung. Writer thread. */
+void bell_sleep(struct bell *bell, enum bell_state state, uint64_t timeout_ns);
 
-/* Wake the writer whatever it does, after setting its stop flag. Any thread. */
+/* Wake the writer, or keep it from its next sleep, to look at what has changed. Any thread. */
 void bell_ring(struct bell *bell);
 
 /* Main thread, before the first publish. `on_committed` may be NULL. */

@@ -304,6 +304,7 @@ int store_start(struct store *s, struct err_detail *detail)
         .segment_max_bytes = s->options.segment_max_bytes,
         .active = s->active,
         .uuid = s->uuid,
+        .bell = &s->bell,
     };
     int rc;
 
@@ -333,7 +334,6 @@ int store_stop(struct store *s, struct err_detail *detail)
 
     if (!s->writer)
         return 0;
-    supply_hurry(s->supply);
     rc = writer_stop(s->writer, &s->active, &status, detail);
     s->writer = NULL;
     s->next_sequence = status.next_sequence;

@@ -13,6 +13,7 @@
 #include "broker/base/log.h"
 #include "broker/base/mem.h"
 #include "broker/base/thread.h"
+#include "storage/ring_priv.h"
 
 enum {
     STEP_MIN_BYTES = 1 << 20,
@@ -30,6 +31,7 @@ struct supply {
     struct cond work; /* there is something to do */
     struct cond done; /* something has been done, or will not be */
     _Atomic int admission;
+    _Atomic bool broken;
     _Atomic uint64_t low_bytes; /* room under which the writer asks for more */
     _Atomic bool asked;
 
@@ -113,6 +115,8 @@ static void conclude(struct supply *supply, int rc, const struct err_detail *det
     } else if (rc) {
         supply->error = rc;
         supply->detail = *detail;
+        atomic_store(&supply->broken, true);
+        bell_ring(supply->options.bell);
     } else if (supply->retry_at_ms > 0 && supply->next && missing(supply) == 0) {
         disk_has_room(supply);
     }
@@ -261,6 +265,18 @@ static int hopeless(const struct supply *supply, struct err_detail *detail)
     if (supply->hurry && supply->retry_at_ms > 0)
         return err_set(detail, ERR_NOSPACE, "the disk of %s is full", supply->options.folder);
     return 0;
+}
+
+int supply_check(struct supply *supply, struct err_detail *detail)
+{
+    int rc;
+
+    if (!atomic_load(&supply->broken))
+        return 0;
+    mutex_lock(&supply->lock);
+    rc = hopeless(supply, detail);
+    mutex_unlock(&supply->lock);
+    return rc;
 }
 
 int supply_room(struct supply *supply, struct segment *active, uint64_t bytes,

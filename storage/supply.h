@@ -12,6 +12,7 @@
 #include "storage/segment.h"
 
 struct supply;
+struct bell; /* ring_priv.h */
 
 struct supply_options {
     const char *folder; /* outlives the supply */
@@ -19,6 +20,7 @@ struct supply_options {
     uint64_t segment_max_bytes; /* zeros are not written beyond it */
     struct segment *active;     /* NULL in a new store: the first supply_next() makes one */
     const uint8_t *uuid;        /* of new segments; copied */
+    struct bell *bell;          /* rung when a write fails */
 };
 
 /* Start the thread. The caller owns `*out`. Main thread. */
@@ -40,10 +42,14 @@ CHECKED int supply_next(struct supply *supply, struct segment *old, uint64_t fir
 /* Called after each commit; wakes the thread when room runs low. Writer thread. */
 void supply_used(struct supply *supply, const struct segment *active);
 
+/* 0, or what a write or sync failed with for another reason than space: the log may not go on, as
+ * the file may have lost what a commit wrote. One atomic load while all is well. Writer thread. */
+CHECKED int supply_check(struct supply *supply, struct err_detail *detail);
+
 /* 0, or ERR_NOSPACE while the disk is full: accept nothing more. Any thread. */
 int supply_admission(const struct supply *supply);
 
-/* The store stops: do not wait for space any more. Main thread. */
+/* The store stops: the writer waits for space no more. Main thread. */
 void supply_hurry(struct supply *supply);
 
 /* Stop the thread, remove the prepared segment. The active one stays with its owner. Main thread.

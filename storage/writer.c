@@ -221,6 +221,8 @@ static int commit_group(struct writer *w, const struct group *group)
     copy_records(w, group, value + BLOCK_HEAD_BYTES);
     block_seal(value, bytes, sequence, group->count, chrono_wall_ms());
     rc = segment_commit(w->active, &w->detail);
+    if (!rc)
+        rc = supply_check(w->options.supply, &w->detail); /* invariant 2 holds for its writes too */
     if (rc)
         return rc;
     publish(w, group, sequence + group->count);
@@ -233,6 +235,15 @@ static int commit_group(struct writer *w, const struct group *group)
     return 0;
 }
 
+static void fail(struct writer *w, int rc)
+{
+    w->error = rc;
+    if (rc == ERR_NOSPACE && atomic_load(&w->stop)) /* asked to stop with a full disk */
+        return;
+    atomic_store(&w->failed, true);
+    w->options.on_failed(w->options.ctx, &w->detail);
+}
+
 static int commit_pending(struct writer *w)
 {
     struct group group;
@@ -240,31 +251,23 @@ static int commit_pending(struct writer *w)
 
     gather(w, &group);
     rc = make_room(w, BLOCK_HEAD_BYTES + group.bytes);
-    if (!rc)
-        rc = commit_group(w, &group);
-    if (rc) {
-        w->error = rc;
-        if (rc != ERR_NOSPACE || !atomic_load(&w->stop)) { /* not asked to stop with a full disk */
-            atomic_store(&w->failed, true);
-            w->options.on_failed(w->options.ctx, &w->detail);
-        }
-    }
-    return rc;
+    return rc ? rc : commit_group(w, &group);
 }
 
 static void writer_sleep(struct writer *w, uint64_t due, uint64_t now)
 {
     if (due <= now)
-        bell_sleep(w->bell, BELL_IDLE, UINT64_MAX, &w->stop);
+        bell_sleep(w->bell, BELL_IDLE, UINT64_MAX);
     else
-        bell_sleep(w->bell, BELL_PACING, due - now, &w->stop);
+        bell_sleep(w->bell, BELL_PACING, due - now);
 }
 
 static void writer_run(void *ctx)
 {
     struct writer *w = ctx;
+    int rc = 0;
 
-    for (;;) {
+    while (!rc) {
         bool stop = atomic_load(&w->stop); /* before looking: what came earlier is committed */
         uint64_t pending = bell_pending(w->bell);
         uint64_t now = chrono_mono_ns();
@@ -272,13 +275,13 @@ static void writer_run(void *ctx)
 
         if (pending == 0 && stop)
             return;
-        if (pending > 0 && (stop || due <= now)) {
-            if (commit_pending(w) != 0)
-                return;
-        } else {
+        rc = supply_check(w->options.supply, &w->detail);
+        if (!rc && pending > 0 && (stop || due <= now))
+            rc = commit_pending(w);
+        else if (!rc)
             writer_sleep(w, due, now);
-        }
     }
+    fail(w, rc);
 }
 
 static uint64_t active_since(const struct segment *active)
@@ -326,6 +329,7 @@ int writer_stop(struct writer *w, struct segment **active, struct writer_status 
     int rc;
 
     atomic_store(&w->stop, true);
+    supply_hurry(w->options.supply); /* after `stop`, which tells fail() why there is no room */
     bell_ring(w->bell);
     thread_join(w->thread);
     rc = w->error;

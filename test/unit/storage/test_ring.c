@@ -202,7 +202,7 @@ static void *consume(void *ctx)
         if (range.count == 0) {
             if (stop)
                 return NULL;
-            bell_sleep(&stress->bell, BELL_IDLE, UINT64_MAX, &stress->stop);
+            bell_sleep(&stress->bell, BELL_IDLE, UINT64_MAX);
             continue;
         }
         range = ring_range_cut(&range, 3000, true);
