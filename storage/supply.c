@@ -113,6 +113,7 @@ static void conclude(struct supply *supply, int rc, const struct err_detail *det
     if (rc == ERR_NOSPACE) {
         disk_is_full(supply, detail);
     } else if (rc) {
+        supply->retry_at_ms = 0; /* nothing is tried again, so nothing is waited for */
         supply->error = rc;
         supply->detail = *detail;
         atomic_store(&supply->broken, true);
