@@ -1,21 +1,34 @@
 #include "broker/base/log.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "broker/base/chrono.h"
+#include "broker/base/thread.h"
 
 /* A line never grows past LINE_MAX and a value never past VALUE_MAX, whatever a peer sends. A cut
- * value ends in "..."; a line that lost fields says so in its last one. */
-enum { LINE_MAX_BYTES = 4096, VALUE_MAX_BYTES = 1024, TAIL_BYTES = 32 };
+ * value ends in "..."; a line that lost fields says so in its last one.
+ *
+ * Whoever reads the log may be slow or stopped, and a worker must not wait for it. A descriptor
+ * that poll(2) calls writable takes PIPE_BUF bytes without blocking, as long as nobody else writes
+ * in between: hence the lock, and lines that fit. What it would not take is counted, and the next
+ * line that is written comes behind one that tells the count. */
+enum { LINE_MAX_BYTES = PIPE_BUF - 32, VALUE_MAX_BYTES = 1024, TAIL_BYTES = 32 };
 
 static struct {
     int fd;
     enum log_format format;
     enum log_level least;
-} log_state = {.fd = STDERR_FILENO, .format = LOG_FORMAT_LOGFMT, .least = LOG_LEVEL_INFO};
+    struct mutex lock; /* around writing; guards `lost` */
+    uint64_t lost;     /* lines since the last one that was written */
+} log_state = {.lock = {PTHREAD_MUTEX_INITIALIZER},
+               .fd = STDERR_FILENO,
+               .format = LOG_FORMAT_LOGFMT,
+               .least = LOG_LEVEL_INFO};
 
 struct line {
     char text[LINE_MAX_BYTES + TAIL_BYTES];
@@ -225,23 +238,64 @@ static void write_all(int fd, const char *at, size_t len)
     }
 }
 
-void log_write(enum log_level level, const char *event, const struct log_field *fields,
-               size_t field_count)
+static bool would_block(int fd)
 {
-    int saved_errno = errno;
-    struct line line;
+    struct pollfd out = {.fd = fd, .events = POLLOUT};
+
+    return poll(&out, 1, 0) == 0;
+}
+
+static void line_make(struct line *line, enum log_level level, const char *event,
+                      const struct log_field *fields, size_t field_count)
+{
     char moment[CHRONO_ISO_MAX];
     struct str ts = {moment, chrono_iso_format(moment, chrono_wall_ms())};
     const struct log_field head[] = {F_STR("ts", ts), F_TEXT("level", level_name(level)),
                                      F_TEXT("event", event)};
 
-    line.len = 0;
-    line.full = false;
+    line->len = 0;
+    line->full = false;
     for (size_t i = 0; i < ARRAY_LEN(head); i++)
-        add_field(&line, &head[i]);
-    for (size_t i = 0; i < field_count && !line.full; i++)
-        add_field(&line, &fields[i]);
-    add_tail(&line);
-    write_all(log_state.fd, line.text, line.len);
+        add_field(line, &head[i]);
+    for (size_t i = 0; i < field_count && !line->full; i++)
+        add_field(line, &fields[i]);
+    add_tail(line);
+}
+
+/* With the lock held. False: it would have blocked. */
+static bool line_write(const struct line *line)
+{
+    if (would_block(log_state.fd))
+        return false;
+    write_all(log_state.fd, line->text, line->len);
+    return true;
+}
+
+/* With the lock held: say how many lines were lost, if any were. */
+static bool report_lost(void)
+{
+    const struct log_field count = F_UINT("count", log_state.lost);
+    struct line line;
+
+    if (log_state.lost == 0)
+        return true;
+    line_make(&line, LOG_LEVEL_WARN, "log_lines_lost", &count, 1);
+    if (!line_write(&line))
+        return false;
+    log_state.lost = 0;
+    return true;
+}
+
+void log_write(enum log_level level, const char *event, const struct log_field *fields,
+               size_t field_count)
+{
+    int saved_errno = errno;
+    struct line line;
+
+    line_make(&line, level, event, fields, field_count);
+    mutex_lock(&log_state.lock);
+    if (!report_lost() || !line_write(&line))
+        log_state.lost++;
+    mutex_unlock(&log_state.lock);
     errno = saved_errno;
 }

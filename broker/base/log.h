@@ -50,7 +50,8 @@ void log_configure(int fd, enum log_format format, enum log_level least);
 bool log_enabled(enum log_level level);
 
 /* Write one event as one line with one write(2). Fields are read before it returns. At least one
- * field. Any thread. */
+ * field. It never waits for who reads the log: a line that a full pipe does not take is lost, and
+ * `log_lines_lost` tells how many were. Any thread. */
 void log_write(enum log_level level, const char *event, const struct log_field *fields,
                size_t field_count);
 

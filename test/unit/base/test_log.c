@@ -159,3 +159,35 @@ Test(log, a_closed_descriptor_loses_the_line_and_nothing_else)
     log_configure(-1, LOG_FORMAT_LOGFMT, LOG_LEVEL_INFO);
     LOG_INFO("lost", F_INT("n", 1));
 }
+
+/* Nobody reads: the caller goes on, and later the log says what it lost. */
+Test(log, a_full_pipe_stops_nobody, .init = open_pipe, .fini = close_pipe, .timeout = 20)
+{
+    enum { LINES = 2000 };
+    static char bytes[1 << 20];
+    static char value[200];
+    unsigned written = 0, lost = 0;
+    size_t len = 0;
+    const char *found;
+
+    memset(value, 'a', sizeof value);
+    log_configure(pipe_ends[1], LOG_FORMAT_LOGFMT, LOG_LEVEL_INFO);
+    for (int i = 0; i < LINES; i++)
+        LOG_INFO("noise", F_STR("v", str_of_bytes(value, sizeof value)));
+    while (len < sizeof bytes / 2 && !strstr(bytes, "event=last")) {
+        ssize_t got = read(pipe_ends[0], bytes + len, 1 << 16);
+
+        cr_assert_gt(got, 0);
+        len += (size_t)got;
+        if (lost++ == 0) /* there is room again */
+            LOG_INFO("last", F_INT("n", 1));
+    }
+    for (const char *at = bytes; (at = strstr(at, "event=noise")); at++)
+        written++;
+    found = strstr(bytes, "level=warn event=log_lines_lost count=");
+    cr_assert_not_null(found);
+    cr_expect_eq(sscanf(strstr(found, "count="), "count=%u", &lost), 1);
+    cr_expect_gt(written, 0);
+    cr_expect_eq(written + lost, LINES, "%u written, %u lost", written, lost);
+    cr_expect_lt(found, strstr(bytes, "event=last"));
+}
