@@ -28,7 +28,7 @@ enum conn_state {
 struct conn_route {
     struct stream_hit hit;
     uint64_t subs_generation; /* of `heard`; see subs_generation() */
-    const struct acl *acl;    /* the ACL that `allowed` came from */
+    uint32_t acl_generation;  /* of the rights that `allowed` came from */
     uint32_t bike;            /* dense number; 0 until the first record */
     bool allowed, stored, heard;
     bool denial_logged; /* once, not a line a message */

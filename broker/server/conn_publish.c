@@ -28,7 +28,7 @@ static struct conn_route *route_new(struct conn *c, struct str topic)
 
     memcpy(r->topic, topic.at, topic.len);
     r->topic_len = (uint16_t)topic.len;
-    r->acl = w->acl;
+    r->acl_generation = w->acl_generation;
     r->allowed = topic_name_valid(topic) && acl_may_publish(w->acl, &who, topic);
     r->stored = streams_match(w->server->streams, (struct str){r->topic, topic.len}, &r->hit);
     if (r->stored && !identity_name_valid(r->hit.bike))
@@ -44,7 +44,7 @@ static struct conn_route *route_of(struct conn *c, struct str topic)
     struct worker *w = c->worker;
 
     if (UNLIKELY(!r || r->topic_len != topic.len || memcmp(r->topic, topic.at, topic.len) != 0 ||
-                 r->acl != w->acl)) {
+                 r->acl_generation != w->acl_generation)) {
         mem_free(r);
         c->route = route_new(c, topic);
         return c->route;

@@ -187,7 +187,7 @@ void worker_reload_free(struct worker_reload *reload)
 }
 
 /* Swap in what a reload brought: the old ones go back with the struct. Routes notice, they remember
- * the ACL they were judged by. */
+ * the generation of the ACL they were judged by. */
 static void take_reload(struct worker *w)
 {
     struct worker_reload *reload = atomic_exchange(&w->reload, NULL);
@@ -196,6 +196,7 @@ static void take_reload(struct worker *w)
     if (!reload)
         return;
     w->acl = reload->acl;
+    w->acl_generation++;
     reload->acl = old_acl;
     for (size_t i = 0; i < w->server->listener_count; i++) {
         struct tls_server *old = w->server->listeners[i].tls;

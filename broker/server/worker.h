@@ -92,7 +92,8 @@ struct worker {
     struct registry *registry;
     struct outbox_limits outbox_limits;
     uint64_t next_session_id;
-    struct acl *acl; /* one reference */
+    struct acl *acl;         /* one reference */
+    uint32_t acl_generation; /* counts the ACLs; an address may come back, this does not */
     struct worker_slot *slots;
     struct ingest_cover *covers; /* one a slot */
     uint32_t slot_count, slot_free;
