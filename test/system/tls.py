@@ -15,20 +15,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from batch import batch
 from ca import DAY, NOW, Ca, client_context, context_of
-from hub import Hub, logged
+from hub import SANITIZED, Hub, await_true, logged
 import rawmqtt as mqtt
 
 NOT_AUTHORIZED, CLIENT_ID_INVALID, TAKEN_OVER = 0x87, 0x85, 0x8E
-SANITIZED = bool(os.environ.get("FREEHUB_SANITIZE"))
-
-
-def await_true(what, timeout=20.0):
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        if what():
-            return
-        time.sleep(0.02)
-    raise AssertionError("did not come true in %g s" % timeout)
 
 
 def bike(hub, name):
@@ -177,8 +167,8 @@ def certificates_that_are_refused_are_told_why(hub):
         ("foreign", "another CA", theirs.issue("foreign")),
         ("server-only", "not a client certificate",
          ours.issue("server-only", usage=ExtendedKeyUsageOID.SERVER_AUTH)),
-        ("nobody", "OU is neither", ours.issue("nobody", unit=None)),
-        ("stranger", "OU is neither", ours.issue("stranger", unit="admin")),
+        ("nobody", None, ours.issue("nobody", unit=None)),
+        ("stranger", None, ours.issue("stranger", unit="admin")),
         ("", "CN", ours.issue(None)),
         ("", "more than one CN", ours.issue(["one", "two"])),
         ("x" * 64, None, ours.issue("x" * 64)),
@@ -242,11 +232,6 @@ def client_hello():
     return outgoing.read()
 
 
-def rss_bytes(hub):
-    with open("/proc/%d/status" % hub.process.pid) as file:
-        return [int(line.split()[1]) << 10 for line in file if line.startswith("VmRSS")][0]
-
-
 def ping(client):
     client.send(mqtt.packet(mqtt.PINGREQ, b""))
     assert client.read()[0] == mqtt.PINGRESP
@@ -256,7 +241,7 @@ def those_who_only_knock_cost_little(hub):
     control = open_client(hub, bike(hub, "bike-1"), "bike-1")
     hello = client_hello()
     ping(control)
-    before = rss_bytes(hub)
+    before = hub.rss_bytes()
     floods = []
     for count, data in ((500, b""), (200, hello[:len(hello) // 2]), (200, hello[:1]),
                         (100, hello)):
@@ -269,8 +254,8 @@ def those_who_only_knock_cost_little(hub):
             assert puback_of(control, "v1/b/bike-1/log", b"still here", i + 1) == 0
         print("%d more with %d bytes: 20 acknowledged publishes took %.0f ms, RSS + %d KiB" % (
             count, len(data), (time.monotonic() - started) * 1000,
-            (rss_bytes(hub) - before) >> 10))
-    grown = rss_bytes(hub) - before
+            (hub.rss_bytes() - before) >> 10))
+    grown = hub.rss_bytes() - before
     assert SANITIZED or grown < 24 << 20, "1,000 half-open connections hold %d bytes" % grown
     newcomer = open_client(hub, bike(hub, "bike-3"), "bike-3")  # others still get in
     ping(newcomer)

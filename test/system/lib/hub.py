@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import time
 
 BIN = os.environ.get("FREEHUB_BIN", "build/debug/bin")
 SKIPPED = 77
+SANITIZED = bool(os.environ.get("FREEHUB_SANITIZE"))  # figures of memory mean nothing then
 
 
 def free_port():
@@ -101,6 +103,17 @@ class Hub:
         """`freehub export telemetry` as a list of dicts."""
         return list(csv.DictReader(io.StringIO(self.tool("export", "telemetry", *args).stdout)))
 
+    def status(self):
+        """`freehub status` as a dict; its exit status says whether an alarm is raised."""
+        return json.loads(self.tool("status", "-o", "json", check=False).stdout)
+
+    def rss_bytes(self):
+        with open("/proc/%d/status" % self.process.pid) as file:
+            return [int(line.split()[1]) << 10 for line in file if line.startswith("VmRSS")][0]
+
+    def fd_count(self):
+        return len(os.listdir("/proc/%d/fd" % self.process.pid))
+
     def __enter__(self):
         return self.start()
 
@@ -116,6 +129,17 @@ class Hub:
             elif exc[0] is not None:
                 print("kept for a look: %s" % self.folder)
                 print("\n".join(self.log().splitlines()[-20:]))
+
+
+def await_true(what, timeout=20.0):
+    """Call `what` until it returns something true, and return that."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        found = what()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("did not come true in %g s" % timeout)
 
 
 def logged(hub, event):
