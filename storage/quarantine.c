@@ -48,8 +48,9 @@ static int show_record(struct show *show, uint64_t sequence, const struct record
 static int on_core_record(void *ctx, uint64_t sequence, struct str bytes)
 {
     struct record record;
+    size_t len = record_read(bytes, &record);
 
-    if (record_read(bytes, &record) != bytes.len)
+    if (len == 0 || len != bytes.len) /* 0: nothing was read, also of no bytes */
         return ERR_CORRUPT;
     return show_record(ctx, sequence, &record);
 }

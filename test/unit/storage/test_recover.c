@@ -279,6 +279,28 @@ Test(recover, quarantine_moves_and_is_bounded, .init = set_up, .fini = tear_down
     store_close(store);
 }
 
+/* Values whose CRC holds and that are no records: passed over, and the others are shown. */
+Test(recover, quarantine_passes_over_what_is_no_record, .init = set_up, .fini = tear_down)
+{
+    struct core_meta meta = {.checkpoint = 1};
+    struct core *c;
+
+    begin();
+    quarantine("t/1", "bad", "one");
+    end();
+    cr_assert_eq(core_open(&c, folder, false, NULL), 0);
+    cr_assert_eq(core_read(c, &meta, &(const struct core_visitor){.ctx = NULL}, NULL), 0);
+    cr_assert_eq(core_begin(c, NULL), 0);
+    cr_assert_eq(core_put_quarantined(c, &meta, 1000, (struct str){"", 0}), 0);
+    cr_assert_eq(core_put_quarantined(c, &meta, 1001, STR_LITERAL("no record")), 0);
+    cr_assert_eq(core_commit(c, &meta, NULL), 0);
+    core_close(c);
+    options.read_only = true;
+    cr_assert_eq(store_open(&store, &options, NULL), 0);
+    expect_quarantine(store, "t/1 bad one\n");
+    store_close(store);
+}
+
 /* The disk is full at each write of a checkpoint in turn: nothing is lost, the next one does it. */
 Test(recover, a_checkpoint_that_fails_is_done_again, .init = set_up, .fini = tear_down)
 {
