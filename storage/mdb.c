@@ -120,7 +120,7 @@ int mdb_env_acquire(MDB_env **out, const char *path, const struct mdb_mode *mode
         goto out;
     }
     if (!open) {
-        MDB_env *env;
+        MDB_env *env = NULL;
 
         rc = open_env(&env, path, mode, detail);
         if (rc)

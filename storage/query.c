@@ -334,6 +334,7 @@ static int walk_log(struct query_run *run)
     int rc = 0;
 
     for (size_t i = 0; i < run->reader_count && !rc; i++) {
+        ASSERT(run->readers); /* there are `reader_count` of them */
         segment_reader_seek(run->readers[i], 0);
         while ((rc = segment_reader_next(run->readers[i], &block)) == 0 &&
                block.sequence < run->end && (rc = walk_block(run, &block)) == 0)
@@ -428,8 +429,10 @@ static int open_readers(struct query_run *run, struct err_detail *detail)
         return rc;
     rc = core_read(run->s->core, &meta, &visitor, detail);
     run->readers = list.count > 0 ? mem_try(list.count * sizeof *run->readers) : NULL;
-    if (!rc && list.count > 0 && !run->readers)
-        rc = err_set(detail, ERR_NOMEM, "no memory for %zu segments", list.count);
+    if (!rc && list.count > 0 && !run->readers) {
+        rc = ERR_NOMEM;
+        err_set(detail, rc, "no memory for %zu segments", list.count);
+    }
     for (size_t i = 0; i < list.count && !rc; i++) {
         bool newest = i + 1 == list.count;
         struct segment_reader *reader;
@@ -498,7 +501,7 @@ int query_rows(struct store *s, const struct store_query *query, const struct qu
         if (rc)
             err_set(detail, rc, "read the log of %s: %s", s->folder, err_text(rc));
     }
-    for (size_t i = 0; i < run.reader_count; i++)
+    for (size_t i = 0; run.readers && i < run.reader_count; i++)
         segment_reader_close(run.readers[i]);
     mem_free(run.readers);
     mem_free(run.refs);

@@ -129,6 +129,8 @@ static void copy_records(const struct writer *w, const struct group *group, uint
     for (size_t i = 0; i < w->options.ring_count; i++) {
         const struct ring_range *range = &group->ranges[i];
 
+        if (range->count == 0)
+            continue;
         memcpy(to, range->at, range->to - range->from);
         to += range->to - range->from;
     }
@@ -246,7 +248,7 @@ static void fail(struct writer *w, int rc)
 
 static int commit_pending(struct writer *w)
 {
-    struct group group;
+    struct group group = {.count = 0};
     int rc;
 
     gather(w, &group);

@@ -168,7 +168,7 @@ static bool on_certificate(void *ctx, struct str name, int64_t not_after_ms)
     text = mem_copy_text(name);
     chrono_iso_format(until, not_after_ms);
     snprintf(days, sizeof days, "%lld",
-             (long long)((not_after_ms - chrono_wall_ms()) / (24 * 3600 * 1000)));
+             (long long)((not_after_ms - chrono_wall_ms()) / (INT64_C(24) * 3600 * 1000)));
     listing->rc = output_row(
         listing->list, (const char *const[]){is_ca ? "ca" : listing->kind, text, until, days});
     mem_free(text);

@@ -130,7 +130,7 @@ int client_call(const char *data, const char *cmd, json_t **result, struct err_d
     int len = snprintf(request, sizeof request, "{\"cmd\":\"%s\"}\n", cmd);
     char *room = NULL;
     struct str line;
-    int fd, rc;
+    int fd = -1, rc;
 
     ASSERT(len > 0 && (size_t)len < sizeof request);
     rc = dial(data, &fd, detail);

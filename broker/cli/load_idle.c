@@ -105,7 +105,7 @@ static void on_bytes(struct transport *t, size_t len)
         if (load_proc_read(idle->o->pid, &idle->connected))
             idle_fail(idle, ERR_NOTFOUND, "the broker is gone");
         else
-            uv_timer_start(&idle->timer, on_timer, idle->o->hold_s * 1000u, 0);
+            uv_timer_start(&idle->timer, on_timer, (uint64_t)idle->o->hold_s * 1000, 0);
         return;
     }
     open_some(idle);
@@ -214,7 +214,7 @@ int load_idle(const struct load_options *o, struct load_idle_result *out, struct
     rc = idle_init(&idle);
     if (rc == 0) {
         idle.start_ns = chrono_mono_ns();
-        uv_timer_start(&idle.timer, on_timer, CONNECT_S * 1000, 0);
+        uv_timer_start(&idle.timer, on_timer, (uint64_t)CONNECT_S * 1000, 0);
         open_some(&idle);
     }
     while (!idle.closing && rc == 0 && uv_run(&idle.loop, UV_RUN_ONCE))

@@ -202,6 +202,7 @@ static void issue_due(struct traffic *t, uint64_t now_ns)
 {
     uint64_t until = (uint64_t)((double)(now_ns - t->start_ns) / t->gap_ns) + 1, from = t->issued;
 
+    ASSERT(t->o->publishers > 0);
     if (t->o->messages > 0 && until > t->o->messages)
         until = t->o->messages;
     for (; t->issued < until; t->issued++)

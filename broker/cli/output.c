@@ -100,8 +100,12 @@ static int table_begin(struct output *o)
         char title[64];
 
         snprintf(title, sizeof title, "%s", o->columns[i].name);
-        for (char *at = title; *at; at++)
-            *at = *at == '_' ? ' ' : (char)(*at >= 'a' && *at <= 'z' ? *at - 32 : *at);
+        for (char *at = title; *at; at++) {
+            if (*at == '_')
+                *at = ' ';
+            else if (*at >= 'a' && *at <= 'z')
+                *at = (char)(*at - ('a' - 'A'));
+        }
         if (!scols_table_new_column(o->table, title, 0.1, flags))
             return ERR_NOMEM;
     }
