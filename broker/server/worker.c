@@ -19,6 +19,7 @@ enum {
     WHEEL_TICK_MS = 16,
     COMMIT_WAIT_MS = 2000, /* for open entries when stopping */
     CLOSE_WAIT_MS = 1000,  /* for the last output to leave */
+    LATE_MS = 500,         /* a turn that comes so late follows a pause of the process */
 };
 
 enum stop_step { STOP_NOT, STOP_COMMITTING, STOP_CLOSING, STOP_DONE };
@@ -255,6 +256,21 @@ static void on_tick(uv_timer_t *timer)
     (void)timer; /* it only ends the poll; on_check() does the work (2.) */
 }
 
+/* Deadlines are due. After a pause of the process the poll may have ended without a look at the
+ * sockets (a signal cuts it short), so what is late by far waits for one more poll (2.). */
+static void run_deadlines(struct worker *w)
+{
+    bool late = w->mono_ms - w->tick_at_ms > LATE_MS;
+
+    w->tick_at_ms = 0; /* to be armed anew */
+    if (late && !w->polled_again) {
+        w->polled_again = true;
+        return;
+    }
+    w->polled_again = false;
+    wheel_advance(&w->wheel, w->mono_ms);
+}
+
 static void on_check(uv_check_t *check)
 {
     struct worker *w = check->data;
@@ -266,14 +282,13 @@ static void on_check(uv_check_t *check)
         take_reload(w);
     ring_publish(w->ring); /* early: the writer copies while we complete */
     pass(w);
-    if (w->mono_ms >= w->tick_at_ms) {
-        wheel_advance(&w->wheel, w->mono_ms);
-        w->tick_at_ms = 0; /* to be armed anew */
-    }
+    if (w->mono_ms >= w->tick_at_ms)
+        run_deadlines(w);
     if (atomic_load_explicit(&w->stop_asked, memory_order_relaxed))
         stop_turn(w);
     if (!list_is_empty(&w->wills))
         send_wills(w); /* of connections that a deadline ended */
+    ring_publish(w->ring);
     flush(w);
 }
 

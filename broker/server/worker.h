@@ -105,6 +105,7 @@ struct worker {
     int64_t wall_ms; /* of this turn, once worker_clock() has read it */
     uint64_t mono_ms;
     bool clock_is_read; /* in this turn */
+    bool polled_again;  /* late deadlines have waited for a poll */
     bool storing;       /* the store takes records: space on the disk */
     uint8_t stopping;   /* 0, then the steps of worker.c */
     uint64_t stop_deadline_ms;
