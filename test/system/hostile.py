@@ -5,6 +5,7 @@ import struct
 import sys
 import time
 
+from ca import context_of
 from hub import Hub
 import rawmqtt as mqtt
 from rawmqtt import connect, packet, publish, subscribe, text, varint
@@ -173,49 +174,84 @@ def reason_of(seen, kind):
     return None
 
 
+def nothing(client, version):
+    """The state right after CONNACK."""
+
+
+def busy(client, version):
+    """A subscription, and messages whose acknowledgement waits for the disk."""
+    client.send(subscribe(100, [("busy/#", 1)], version) + b"".join(
+        publish("v1/b/busy/log", b"x", 1, 200 + i, version) for i in range(3)))
+
+
+class Way:
+    """How to get to the hub, what to do before the bad bytes, and how those are cut."""
+
+    def __init__(self, name, port, context, prelude, cut):
+        self.name, self.port, self.context = name, port, context
+        self.prelude, self.cut = prelude, cut
+
+
+def ways(hub):
+    hub.tool("certs", "service", "hostile", "--read", "#", "--write", "#")
+    tls = context_of(hub, "services", "hostile")
+    yield Way("", hub.port, None, nothing, lambda data: [data])
+    yield Way("byte by byte: ", hub.port, None, nothing,
+              lambda data: [bytes([byte]) for byte in data] if len(data) <= 200 else [])
+    yield Way("busy: ", hub.port, None, busy, lambda data: [data])
+    yield Way("TLS: ", hub.tls_port, tls, nothing, lambda data: [data])
+    yield Way("TLS, busy, in halves: ", hub.tls_port, tls, busy,
+              lambda data: [data[:len(data) // 2], data[len(data) // 2:]])
+
+
+def fault_of(way, number, version, data, wanted, connected):
+    """What is wrong with the answer to these bytes, or None; None as well where they do not fit."""
+    pieces = way.cut(data)
+    if not pieces or (way.prelude is busy and not connected):
+        return None
+    client = mqtt.Client(way.port, way.context)
+    try:
+        if connected:
+            client.connect("hostile-%d" % number, version=version)
+            way.prelude(client, version)
+        for piece in pieces:
+            client.send(piece)
+    except OSError:
+        pass  # closed before the last byte: fine
+    try:
+        seen = client.closes(5)
+    except TimeoutError:
+        return "not closed"
+    finally:
+        client.close()
+    got = reason_of(seen, mqtt.DISCONNECT if connected else mqtt.CONNACK)
+    if wanted is not None and got != wanted:
+        return "wanted reason 0x%02x, got %s" % (wanted, "none" if got is None else "0x%02x" % got)
+    if version == 4 and any(kind == mqtt.DISCONNECT for kind, _, _ in seen):
+        return "a DISCONNECT in 3.1.1"
+    return None
+
+
 def main():
     failures, count = [], 0
-    with Hub(config="limits: {connect_timeout: 2s}\nstore: {commit_interval: 1s, commit_burst: 0}\n") as hub:
+    config = "limits: {connect_timeout: 2s}\nstore: {commit_interval: 1s, commit_burst: 0}\n"
+    with Hub(tls=True, config=config) as hub:
         control = mqtt.Client(hub.port)
-        control.connect("control")
+        control.connect("control", keep_alive=0)
         control.send(subscribe(1, [("control/echo", 0)]))
         assert control.read()[0] == mqtt.SUBACK
 
         cases = [(n, v, b, r, False) for n, v, b, r in before_connect()]
         cases += [(n, v, b, r, True) for n, v, b, r in after_connect()]
-        for number, (name, version, data, wanted, connected) in enumerate(cases):
-            for pieces in (1, 0):  # in one piece, and byte by byte where it is short
-                if pieces == 0 and len(data) > 200:
-                    continue
-                client = mqtt.Client(hub.port)
-                try:
-                    if connected:
-                        client.connect("hostile-%d" % number, version=version)
-                    if pieces:
-                        client.send(data)
-                    else:
-                        for byte in data:
-                            client.send(bytes([byte]))
-                except OSError:
-                    pass  # closed before the last byte: fine
+        for way in ways(hub):
+            for number, (name, version, data, wanted, connected) in enumerate(cases):
+                label = way.name + name + (" (3.1.1)" if version == 4 else "")
+                fault = fault_of(way, number, version, data, wanted, connected)
+                if fault:
+                    failures.append("%s: %s" % (label, fault))
+                if not is_alive(control):
+                    failures.append("%s: the control client was harmed" % label)
                 count += 1
-                label = "%s (3.1.1)" % name if version == 4 else name
-                try:
-                    seen = client.closes(5)
-                except TimeoutError:
-                    failures.append("%s: not closed" % label)
-                    continue
-                finally:
-                    client.close()
-                kind = mqtt.DISCONNECT if connected else mqtt.CONNACK
-                got = reason_of(seen, kind)
-                if wanted is not None and got != wanted:
-                    failures.append("%s: wanted reason 0x%02x, got %s" % (
-                        label, wanted, "none" if got is None else "0x%02x" % got))
-                if version == 4 and any(k == mqtt.DISCONNECT for k, _, _ in seen):
-                    failures.append("%s: a DISCONNECT in 3.1.1" % label)
-            if not is_alive(control):
-                failures.append("%s: the control client was harmed" % name)
 
         silent = mqtt.Client(hub.port)  # 10 s are granted by default, 2 s here
         started = time.monotonic()
