@@ -5,6 +5,7 @@
 #include "broker/base/mem.h"
 #include "broker/base/thread.h"
 #include "storage/checkpoint.h"
+#include "storage/mdb.h"
 #include "storage/retention.h"
 #include "storage/store_priv.h"
 
@@ -71,8 +72,10 @@ static void run(void *ctx)
         if (m->has_rotation && !round_checkpoint(m))
             pause_ms = RELEASE_POLL_MS;
         mutex_unlock(&m->lock);
-        if (pause_ms == ROUND_MS)
+        if (pause_ms == ROUND_MS) {
+            (void)mdb_envs_forget_dead(); /* of exports that were killed */
             retention_run(m->s, chrono_wall_ms());
+        }
         mutex_lock(&m->lock);
         if (!m->stop)
             (void)cond_wait_until(&m->wake, &m->lock, chrono_mono_ms() + pause_ms);

@@ -164,3 +164,18 @@ void mdb_env_release(MDB_env *env)
     }
     mutex_unlock(&envs_lock);
 }
+
+unsigned mdb_envs_forget_dead(void)
+{
+    unsigned sum = 0;
+
+    mutex_lock(&envs_lock);
+    for (struct open_env *open = envs; open; open = open->next) {
+        int dead = 0;
+
+        if (mdb_reader_check(open->env, &dead) == 0)
+            sum += (unsigned)dead;
+    }
+    mutex_unlock(&envs_lock);
+    return sum;
+}

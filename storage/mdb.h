@@ -37,4 +37,9 @@ CHECKED int mdb_env_acquire(MDB_env **out, const char *path, const struct mdb_mo
  */
 void mdb_env_release(MDB_env *env);
 
+/* A reader that was killed keeps its place in the table of readers, and with it every page that was
+ * freed since: the file grows, and after 126 of them nobody can read. Clear such places in all
+ * environments that are open here; returns how many there were. Any thread. */
+unsigned mdb_envs_forget_dead(void);
+
 #endif
