@@ -6,8 +6,9 @@
  * writing of zeros exclude each other by `file`, and zeros go only where no commit has been:
  * `zeroed` moves with a commit that went further.
  *
- * Zeros are written with O_DIRECT where the file system has it: as dirty pages of the same file
- * they would be flushed by the next commit's fdatasync. */
+ * Small steps are real zeros, so that a commit changes nothing about the file; large ones are
+ * reserved. Zeros are written with O_DIRECT where the file system has it: as dirty pages of the
+ * same file they would be flushed by the next commit's fdatasync. */
 #include "storage/segment.h"
 
 #include <errno.h>
@@ -23,6 +24,11 @@
 #include "storage/segment_priv.h"
 
 enum {
+    /* From this much on at once, room is reserved without writing it: under such a load half of all
+     * bytes on the device would be zeros, and what a commit pays instead, the marking of its blocks
+     * as written, is spread over large groups. */
+    RESERVE_LEAST_BYTES = 4 << 20,
+
     ZEROS_BYTES = 1 << 20, /* at a time, so that a commit waits for the inode only shortly */
 
     /* Pages that a group may use besides its value's own: the path to the leaf and its split, the
@@ -341,15 +347,22 @@ static int write_zeros(struct segment *seg, uint64_t at, size_t bytes)
     return 0;
 }
 
-/* One step of zeros: written behind everything, then synced while commits may go on. */
-static int extend_step(struct segment *seg, size_t bytes)
+/* Blocks that belong to the file and read as zeros. EOPNOTSUPP where the file system has none. */
+static int reserve(struct segment *seg, uint64_t at, size_t bytes)
+{
+    return fallocate(seg->fd, 0, (off_t)at, (off_t)bytes) == 0 ? 0 : errno;
+}
+
+/* One step: put behind everything, then synced while commits may go on. */
+static int extend_step(struct segment *seg, size_t bytes,
+                       int (*put)(struct segment *seg, uint64_t at, size_t bytes))
 {
     uint64_t to;
     int failed;
 
     mutex_lock(&seg->file);
     to = seg->zeroed + bytes;
-    failed = write_zeros(seg, seg->zeroed, bytes);
+    failed = put(seg, seg->zeroed, bytes);
     if (!failed)
         seg->zeroed = to;
     mutex_unlock(&seg->file);
@@ -367,16 +380,17 @@ static int extend_step(struct segment *seg, size_t bytes)
 int segment_extend(struct segment *seg, uint64_t bytes, struct err_detail *detail)
 {
     uint64_t left = (bytes + SEGMENT_PAGE_BYTES - 1) / SEGMENT_PAGE_BYTES * SEGMENT_PAGE_BYTES;
+    int failed = EOPNOTSUPP;
 
-    while (left > 0) {
-        size_t step = left < ZEROS_BYTES ? (size_t)left : (size_t)ZEROS_BYTES;
-        int failed = extend_step(seg, step);
-
-        if (failed)
-            return err_set(detail, err_from_errno(failed), "cannot write ahead in %s: %s",
-                           seg->path, strerror(failed));
-        left -= step;
+    if (left >= RESERVE_LEAST_BYTES)
+        failed = extend_step(seg, left, reserve);
+    if (failed == EOPNOTSUPP || failed == EINTR) {
+        for (failed = 0; left > 0 && !failed; left -= left < ZEROS_BYTES ? left : ZEROS_BYTES)
+            failed = extend_step(seg, left < ZEROS_BYTES ? left : ZEROS_BYTES, write_zeros);
     }
+    if (failed)
+        return err_set(detail, err_from_errno(failed), "cannot write ahead in %s: %s", seg->path,
+                       strerror(failed));
     return 0;
 }
 

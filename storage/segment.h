@@ -130,8 +130,8 @@ uint64_t segment_need(size_t bytes);
 uint64_t segment_used_bytes(const struct segment *seg);
 uint64_t segment_ready_bytes(const struct segment *seg);
 
-/* Write and sync `bytes` more zeros, off the commit path. ERR_NOSPACE: only a part of it, or
- * nothing, is there now. Supply thread. */
+/* Write and sync `bytes` more zeros, or reserve them where they are many, off the commit path.
+ * ERR_NOSPACE: only a part of it, or nothing, is there now. Supply thread. */
 CHECKED int segment_extend(struct segment *seg, uint64_t bytes, struct err_detail *detail);
 
 /* No more appends: cut the file to its used length. Supply thread, or main after the writer. */

@@ -242,6 +242,36 @@ Test(segment, zeros_ahead_and_cut_at_the_end, .init = set_up, .fini = tear_down)
     segment_reader_close(reader);
 }
 
+/* A large step is reserved: it belongs to the file, takes its blocks from the disk, and is not
+ * written. Commits go there as elsewhere. */
+Test(segment, large_steps_are_reserved, .init = set_up, .fini = tear_down)
+{
+    enum { STEP = 16 << 20 };
+    struct segment *seg = make(1);
+    struct segment_reader *reader;
+    struct block block;
+    struct stat file;
+    uint64_t next = 1, seen = 0, ready;
+
+    cr_assert_eq(segment_extend(seg, STEP, &detail), 0, "%s", detail.text);
+    ready = segment_ready_bytes(seg);
+    cr_expect_geq(ready, STEP);
+    cr_assert_eq(stat(path, &file), 0);
+    cr_expect_eq((uint64_t)file.st_size, ready);
+    cr_expect_geq((uint64_t)file.st_blocks * 512, STEP);
+    for (int i = 0; i < 20; i++)
+        next = append(seg, next, 1, 60000, true);
+    cr_expect_eq(segment_ready_bytes(seg), ready);
+    cr_assert_eq(segment_extend(seg, 1 << 20, &detail), 0, "zeros behind it: %s", detail.text);
+    cr_expect_eq(segment_ready_bytes(seg), ready + (1 << 20));
+    reader = open_reader(1, false);
+    while (segment_reader_next(reader, &block) == 0)
+        seen += block.count;
+    cr_expect_eq(seen, 20);
+    segment_reader_close(reader);
+    segment_close(seg);
+}
+
 /* Zeros and commits from two threads: nothing that was committed is ever zeroed, even when the log
  * outruns its zeros. */
 static void *extend(void *ctx)
