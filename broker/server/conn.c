@@ -301,6 +301,9 @@ void conn_flush(struct conn *c)
     buffer_release(&c->worker->buffers, &c->out);
     if (rc)
         conn_close(c);
+    else if (transport_pending(&c->transport) == 0 && c->state == CONN_ACTIVE &&
+             outbox_count(&c->session->outbox) > 0)
+        deliver_queued(c);
 }
 
 static void on_drained(struct transport *t)

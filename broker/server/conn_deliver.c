@@ -71,11 +71,13 @@ void deliver_message(struct worker *w, struct message *message)
     }
 }
 
+/* What waits is shared with others, what is in `out` is this connection's own copy: a piece at a
+ * time. conn_flush() comes back for the rest, or on_drained() when the socket is full. */
 void deliver_queued(struct conn *c)
 {
     struct outbox *outbox = &c->session->outbox;
 
-    while (c->state == CONN_ACTIVE && !has_backlog(c)) {
+    while (c->state == CONN_ACTIVE && c->out.len <= OUT_BACKLOG_BYTES) {
         const struct outbox_entry *first =
             outbox_first(outbox, !inflight_is_full(&c->session->inflight));
         struct message *message;
