@@ -72,6 +72,41 @@ static int make_folders(const char *folder, struct err_detail *detail)
     return rc;
 }
 
+static int sync_folder(const char *path, struct err_detail *detail)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = 0;
+
+    if (fd < 0 && errno == EACCES)
+        return 0; /* a parent that is not ours to read is not ours to sync */
+    if (fd < 0 || fsync(fd) != 0)
+        rc = err_set(detail, err_from_errno(errno), "cannot sync the folder %s: %s", path,
+                     strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+/* The names of what was made: a file survives a power cut only if its folder knows it. */
+static int sync_folders(const char *folder, struct err_detail *detail)
+{
+    char parent[SEGMENT_PATH_MAX];
+    char *slash;
+    int rc = sync_folder(folder, detail);
+
+    if (rc)
+        return rc;
+    snprintf(parent, sizeof parent, "%s", folder);
+    slash = strrchr(parent, '/');
+    if (!slash)
+        snprintf(parent, sizeof parent, ".");
+    else if (slash == parent)
+        slash[1] = '\0';
+    else
+        *slash = '\0';
+    return sync_folder(parent, detail);
+}
+
 /* Who holds the lock, as it wrote itself down; 0 if that cannot be read. */
 static long lock_holder(int fd)
 {
@@ -226,6 +261,8 @@ int store_open(struct store **out, const struct store_options *options, struct e
         rc = open_log(s, detail);
     if (!rc)
         rc = recover_open(s, detail);
+    if (!rc && !options->read_only)
+        rc = sync_folders(s->folder, detail);
     if (rc) {
         store_close(s);
         return rc;

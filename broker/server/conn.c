@@ -275,8 +275,11 @@ void conn_send(struct conn *c, const struct mqtt_packet *packet)
         else
             bare.ack.properties.present &= ~(1u << MQTT_PROP_REASON_STRING);
         len = packet_encode((enum mqtt_version)c->version, &bare, bytes, sizeof bytes);
-        if (len > c->max_packet_out)
-            return; /* [MQTT-3.1.2-24] */
+        if (len > c->max_packet_out) { /* [MQTT-3.1.2-24] */
+            if (packet->type == MQTT_CONNACK)
+                conn_close(c); /* it cannot be told that it is connected */
+            return;
+        }
     }
     conn_put(c, bytes, len);
 }

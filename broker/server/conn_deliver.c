@@ -5,7 +5,11 @@
 #include "broker/codec/packet.h"
 #include "broker/server/conn.h"
 
-enum { OUT_BACKLOG_BYTES = 128 * 1024 };
+enum {
+    OUT_BACKLOG_BYTES = 128 * 1024,
+    OUT_EARLY_BYTES =
+        1024 * 1024, /* sent before the turn ends, so that one turn's copies are bounded */
+};
 
 /* Whether the client reads too slowly to be sent more now. */
 static bool has_backlog(const struct conn *c)
@@ -41,6 +45,8 @@ static void send_copy(struct conn *c, struct message *message, uint8_t qos)
     message_write(message, wire, delivery, w->mono_ms, room);
     c->out.len += wire->len;
     COUNT_ADD(w, messages_sent, 1);
+    if (UNLIKELY(c->out.len >= OUT_EARLY_BYTES))
+        conn_flush(c); /* what the socket does not take makes a backlog */
 }
 
 static void deliver_one(struct worker *w, struct session *session, struct message *message,

@@ -17,6 +17,7 @@
 
 enum {
     WHEEL_TICK_MS = 16,
+    WILLS_MAX = 10000,     /* that wait for room in the ring */
     COMMIT_WAIT_MS = 2000, /* for open entries when stopping */
     CLOSE_WAIT_MS = 1000,  /* for the last output to leave */
     LATE_MS = 500,         /* a turn that comes so late follows a pause of the process */
@@ -97,8 +98,16 @@ void worker_slot_give(struct worker *w, uint32_t slot)
 
 void worker_will(struct worker *w, struct message *will, const struct identity *who)
 {
-    struct waiting_will *waiting = MEM_NEW(struct waiting_will);
+    struct waiting_will *waiting;
 
+    if (w->will_count == WILLS_MAX) {
+        COUNT_ADD(w, messages_dropped, 1);
+        LOG_WARN("will_dropped", F_STR("topic", will->topic),
+                 F_TEXT("why", "too many wills wait for room in the ring"));
+        return;
+    }
+    w->will_count++;
+    waiting = MEM_NEW(struct waiting_will);
     waiting->will = message_ref(will);
     waiting->anonymous = who == NULL;
     if (who)
@@ -113,6 +122,7 @@ static void send_wills(struct worker *w)
         if (!publish_will(w, waiting->will, waiting->anonymous ? NULL : &waiting->who))
             return;
         list_remove(&waiting->link);
+        w->will_count--;
         message_unref(waiting->will);
         mem_free(waiting);
     }

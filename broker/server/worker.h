@@ -99,7 +99,8 @@ struct worker {
     uint32_t slot_count, slot_free;
     struct list dirty;   /* connections with output to send this turn */
     struct list stalled; /* connections that wait for room in the ring */
-    struct list wills;   /* wills that wait for room in the ring */
+    uint32_t will_count;
+    struct list wills; /* wills that wait for room in the ring */
     struct listener *listeners[SERVER_LISTENERS_MAX];
     struct worker_counters counters;
     int64_t wall_ms; /* of this turn, once worker_clock() has read it */
