@@ -36,7 +36,7 @@ static void add_alarm(struct admin_status *status, bool raised, const char *name
 
 static void collect_alarms(const struct server *s, struct admin_status *status)
 {
-    add_alarm(status, store_admission(s->store) != 0, "disk_full",
+    add_alarm(status, store_admission(s->store) == ERR_NOSPACE, "disk_full",
               "no space for new durable messages; they are refused until some is freed");
     add_alarm(status, status->store.size_cap_reached, "log_size_cap",
               "segments younger than store.log_max_age were deleted; raise store.log_max_bytes");

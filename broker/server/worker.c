@@ -287,7 +287,7 @@ static void on_check(uv_check_t *check)
 
     ring_sleep(w->ring, false);
     worker_clock(w);
-    w->storing = store_admission(w->server->store) == 0;
+    w->storing = store_admission(w->server->store) != ERR_NOSPACE; /* failed: no word at all */
     if (UNLIKELY(atomic_load_explicit(&w->reload, memory_order_relaxed)))
         take_reload(w);
     ring_publish(w->ring); /* early: the writer copies while we complete */
